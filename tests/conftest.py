@@ -1,0 +1,16 @@
+"""Fixtures that several test files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data sets that tests may read; its absence skips a test, never fails it."""
+    given = os.environ.get("TITHE_SHARED")
+    folder = Path(given) if given else Path(__file__).resolve().parents[2] / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip(f"needs the real data sets in {folder}/data (set TITHE_SHARED to their folder)")
+    return folder
