@@ -1,0 +1,97 @@
+// The only file that knows Python. Arrays arrive as raw addresses, so that building needs no torch and a call costs
+// little; who calls has checked dtypes, shapes and layout (src/tithe/_kernels.pyi says what is expected).
+
+#include <nanobind/nanobind.h>
+
+#include "conv2d.hpp"
+#include "linear.hpp"
+#include "naive.hpp"
+
+namespace nb = nanobind;
+using namespace tithe;
+
+namespace {
+
+using Address = uintptr_t;
+
+float* out(Address a) { return reinterpret_cast<float*>(a); }
+const float* real(Address a) { return reinterpret_cast<const float*>(a); }
+const int32_t* index(Address a) { return reinterpret_cast<const int32_t*>(a); }
+
+template <auto kernel>
+void linear_forward_at(Address y, Address x, Address values, Address indptr, Address indices, int64_t rows,
+                       int64_t cols, int64_t batch, int n_threads) {
+    kernel(out(y), real(x), real(values), index(indptr), index(indices), rows, cols, batch, n_threads);
+}
+
+template <auto kernel>
+void linear_dx_at(Address dx, Address dy, Address values, Address t_indptr, Address t_indices, Address t_perm,
+                  int64_t rows, int64_t cols, int64_t batch, int n_threads) {
+    kernel(out(dx), real(dy), real(values), index(t_indptr), index(t_indices), index(t_perm), rows, cols, batch,
+           n_threads);
+}
+
+template <auto kernel>
+void linear_dw_at(Address dvalues, Address dy, Address x, Address indptr, Address indices, int64_t rows,
+                  int64_t cols, int64_t batch, int n_threads) {
+    kernel(out(dvalues), real(dy), real(x), index(indptr), index(indices), rows, cols, batch, n_threads);
+}
+
+template <auto kernel>
+void conv2d_forward_at(Address y, Address x, Address values, Address indptr, Address indices, int64_t out_channels,
+                       int64_t in_channels, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
+                       int64_t stride_h, int64_t stride_w, int64_t padding_h, int64_t padding_w, int64_t batch,
+                       int n_threads) {
+    const ConvShape shape{out_channels, in_channels, height,    width,     kernel_h, kernel_w,
+                          stride_h,     stride_w,    padding_h, padding_w, batch};
+    kernel(out(y), real(x), real(values), index(indptr), index(indices), shape, n_threads);
+}
+
+template <auto kernel>
+void conv2d_dx_at(Address dx, Address dy, Address values, Address t_indptr, Address t_indices, Address t_perm,
+                  int64_t out_channels, int64_t in_channels, int64_t height, int64_t width, int64_t kernel_h,
+                  int64_t kernel_w, int64_t stride_h, int64_t stride_w, int64_t padding_h, int64_t padding_w,
+                  int64_t batch, int n_threads) {
+    const ConvShape shape{out_channels, in_channels, height,    width,     kernel_h, kernel_w,
+                          stride_h,     stride_w,    padding_h, padding_w, batch};
+    kernel(out(dx), real(dy), real(values), index(t_indptr), index(t_indices), index(t_perm), shape, n_threads);
+}
+
+template <auto kernel>
+void conv2d_dw_at(Address dvalues, Address dy, Address x, Address indptr, Address indices, int64_t out_channels,
+                  int64_t in_channels, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
+                  int64_t stride_h, int64_t stride_w, int64_t padding_h, int64_t padding_w, int64_t batch,
+                  int n_threads) {
+    const ConvShape shape{out_channels, in_channels, height,    width,     kernel_h, kernel_w,
+                          stride_h,     stride_w,    padding_h, padding_w, batch};
+    kernel(out(dvalues), real(dy), real(x), index(indptr), index(indices), shape, n_threads);
+}
+
+bool has_openmp() {
+#ifdef TITHE_OPENMP
+    return true;
+#else
+    return false;
+#endif
+}
+
+}  // namespace
+
+NB_MODULE(_kernels, m) {
+    const auto bind = [&m](const char* name, auto function) {
+        m.def(name, function, nb::call_guard<nb::gil_scoped_release>());
+    };
+    bind("linear_forward", &linear_forward_at<&naive_linear_forward>);
+    bind("linear_dx", &linear_dx_at<&naive_linear_dx>);
+    bind("linear_dw", &linear_dw_at<&naive_linear_dw>);
+    bind("conv2d_forward", &conv2d_forward_at<&naive_conv2d_forward>);
+    bind("conv2d_dx", &conv2d_dx_at<&naive_conv2d_dx>);
+    bind("conv2d_dw", &conv2d_dw_at<&naive_conv2d_dw>);
+    bind("naive_linear_forward", &linear_forward_at<&naive_linear_forward>);
+    bind("naive_linear_dx", &linear_dx_at<&naive_linear_dx>);
+    bind("naive_linear_dw", &linear_dw_at<&naive_linear_dw>);
+    bind("naive_conv2d_forward", &conv2d_forward_at<&naive_conv2d_forward>);
+    bind("naive_conv2d_dx", &conv2d_dx_at<&naive_conv2d_dx>);
+    bind("naive_conv2d_dw", &conv2d_dw_at<&naive_conv2d_dw>);
+    m.def("has_openmp", &has_openmp);
+}

@@ -1,0 +1,135 @@
+"""CPU kernels for sparse layers: float32 values, int32 topology, batch innermost in memory.
+
+Every array is passed as its address (`Tensor.data_ptr()`), every size as an int. Nothing is checked here: a wrong
+address or size is undefined behaviour. Order: outputs, inputs, sizes, number of threads. Outputs are fully
+written (rows without weights become 0), never read, and must not overlap an input. The interpreter's lock is
+released. The result has the same bits for any number of threads. `MemoryError` where a scratch buffer cannot
+be had.
+
+In memory x is [cols, batch] or [in_channels, height, width, batch], y is [rows, batch] or
+[out_channels, out_height, out_width, batch], where out = (size + 2 * padding - kernel) // stride + 1.
+The weight is a CSR matrix: values [nnz], indptr [rows + 1], indices [nnz]. A convolution's matrix is
+[out_channels, in_channels * kernel_h * kernel_w]. Its transpose: column j holds values[t_perm[q]] in row
+t_indices[q] for q in t_indptr[j] .. t_indptr[j + 1].
+"""
+
+def has_openmp() -> bool:
+    """Whether the kernels were built with OpenMP; without it `n_threads` has no effect."""
+
+def linear_forward(
+    y: int,
+    x: int,
+    values: int,
+    indptr: int,
+    indices: int,
+    rows: int,
+    cols: int,
+    batch: int,
+    n_threads: int,
+    /,
+) -> None:
+    """Write y [rows, batch] = W x, for x [cols, batch]."""
+
+def linear_dx(
+    dx: int,
+    dy: int,
+    values: int,
+    t_indptr: int,
+    t_indices: int,
+    t_perm: int,
+    rows: int,
+    cols: int,
+    batch: int,
+    n_threads: int,
+    /,
+) -> None:
+    """Write dx [cols, batch] = W^T dy, for dy [rows, batch]."""
+
+def linear_dw(
+    dvalues: int,
+    dy: int,
+    x: int,
+    indptr: int,
+    indices: int,
+    rows: int,
+    cols: int,
+    batch: int,
+    n_threads: int,
+    /,
+) -> None:
+    """Write dvalues [nnz]: dvalues[p] = dot(dy[row of p], x[indices[p]])."""
+
+def conv2d_forward(
+    y: int,
+    x: int,
+    values: int,
+    indptr: int,
+    indices: int,
+    out_channels: int,
+    in_channels: int,
+    height: int,
+    width: int,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    padding_h: int,
+    padding_w: int,
+    batch: int,
+    n_threads: int,
+    /,
+) -> None:
+    """Write y = x * W (cross-correlation as in torch; dilation 1, one group)."""
+
+def conv2d_dx(
+    dx: int,
+    dy: int,
+    values: int,
+    t_indptr: int,
+    t_indices: int,
+    t_perm: int,
+    out_channels: int,
+    in_channels: int,
+    height: int,
+    width: int,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    padding_h: int,
+    padding_w: int,
+    batch: int,
+    n_threads: int,
+    /,
+) -> None:
+    """Write the gradient of the input, [in_channels, height, width, batch]."""
+
+def conv2d_dw(
+    dvalues: int,
+    dy: int,
+    x: int,
+    indptr: int,
+    indices: int,
+    out_channels: int,
+    in_channels: int,
+    height: int,
+    width: int,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    padding_h: int,
+    padding_w: int,
+    batch: int,
+    n_threads: int,
+    /,
+) -> None:
+    """Write the gradient of the weights that exist, [nnz]."""
+
+# The slow, plain twins with sums in double, which the tests hold the kernels against.
+naive_linear_forward = linear_forward
+naive_linear_dx = linear_dx
+naive_linear_dw = linear_dw
+naive_conv2d_forward = conv2d_forward
+naive_conv2d_dx = conv2d_dx
+naive_conv2d_dw = conv2d_dw
