@@ -1,0 +1,1 @@
+"""What `tithe train` is made of: data, models, loop, checkpoint; your own loop needs none of it."""
