@@ -1,0 +1,121 @@
+"""Sparse momentum: drop the smallest weights, grow where the momentum is largest.
+
+Dettmers & Zettlemoyer 2019, "Sparse Networks from Scratch: Faster Training without Losing Performance",
+arXiv 1907.04840, section 3, and their public code. Differs from the paper in:
+
+1. The momentum of missing weights is followed only in the last steps before a rewiring (`tithe.scout`); with
+   `scout_steps >= every` it is followed always, and the choice is theirs.
+2. Counts are exact: as many weights are grown as were dropped, so the density never drifts.
+3. A weight that is dropped and grown in one rewiring starts again at zero (it keeps its momentum).
+4. A place whose momentum is exactly zero (an input that is always dark) is grown only if nothing else is left.
+5. A layer keeps at least one weight; one that gets no gradient at all gets back what it dropped, where its signal is
+   largest, instead of shrinking to nothing: so a network that was cut through heals.
+6. What a full layer cannot take goes to the others by their shares, not in equal parts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tithe import scores
+from tithe.budget import apportion
+from tithe.rewire import LayerPlan
+
+FREE_SHARE = 0.99  # a layer takes at most this share of its free places (their code)
+DENSE = 0.8  # above this density a growing layer drops at most its own sparsity (their code)
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """What the method sees of a layer."""
+
+    shape: tuple[int, int]
+    positions: Tensor  # int64 [nnz], ascending
+    values: Tensor  # [nnz]
+    momentum: Tensor  # [nnz], of the existing weights
+    signal: Callable[[slice], Tensor]  # rows -> [len(rows), cols], the momentum of all
+
+    @property
+    def nnz(self) -> int:
+        """Number of existing weights."""
+        return self.positions.numel()
+
+    @property
+    def density(self) -> float:
+        """Fraction of the logical weights that exist."""
+        return self.nnz / math.prod(self.shape)
+
+    def after(self, drop: Tensor) -> tuple[Tensor, Callable[[slice], Tensor]]:
+        """The kept positions once `drop` is gone, and the signal in which the dropped weights show their own momentum."""
+        kept = torch.ones(self.nnz, dtype=torch.bool, device=self.positions.device)
+        kept[drop] = False
+        gone, momentum = self.positions[drop], self.momentum[drop]
+
+        def signal(rows: slice) -> Tensor:
+            tile = self.signal(rows).clone()
+            begin, end = rows.start * self.shape[1], rows.stop * self.shape[1]
+            here = (gone >= begin) & (gone < end)
+            tile.view(-1)[gone[here] - begin] = momentum[here]
+            return tile
+
+        return self.positions[kept], signal
+
+
+def plan(views: Mapping[str, LayerView], rate: float, redistribute: bool = True) -> dict[str, LayerPlan]:
+    """Which weights each layer drops and grows. Pure; the totals are equal.
+
+    Args:
+        views: the layers by name.
+        rate: the fraction of each layer's weights to drop, 0 to 1.
+        redistribute: whether layers get the dropped weights by their share of momentum; else each regrows its own.
+    """
+    share = momentum_shares(views)
+    dropped = {name: drop_count(view, rate, share[name] * len(views) > 1) for name, view in views.items()}
+    drop = {name: scores.weakest(view.values, dropped[name]) for name, view in views.items()}
+    after = {name: view.after(drop[name]) for name, view in views.items()}
+    grown = _grow_counts(views, after, dropped, share) if redistribute else dropped
+    return {
+        name: LayerPlan(drop[name], scores.strongest(signal, views[name].shape, kept, grown[name]))
+        for name, (kept, signal) in after.items()
+    }
+
+
+def momentum_shares(views: Mapping[str, LayerView]) -> dict[str, float]:
+    """Mean |momentum| of each layer's existing weights over the sum of these means (section 3.2, "redistribution")."""
+    means = {name: float(view.momentum.abs().mean()) for name, view in views.items()}
+    total = sum(means.values())
+    return {name: mean / total if total > 0 else 1 / len(means) for name, mean in means.items()}
+
+
+def drop_count(view: LayerView, rate: float, wants_to_grow: bool) -> int:
+    """ceil(rate * nnz), but a layer keeps one weight, and a dense layer that grows drops at most its own sparsity."""
+    if view.density > DENSE and wants_to_grow:
+        rate = min(rate, 1 - view.density)
+    return min(math.ceil(rate * view.nnz), view.nnz - 1)
+
+
+def _grow_counts(
+    views: Mapping[str, LayerView],
+    after: Mapping[str, tuple[Tensor, Callable[[slice], Tensor]]],
+    dropped: Mapping[str, int],
+    share: Mapping[str, float],
+) -> dict[str, int]:
+    total = sum(dropped.values())
+    free = {name: math.prod(view.shape) - view.nnz + dropped[name] for name, view in views.items()}
+    seen = {name: scores.count_candidates(signal, views[name].shape, kept) for name, (kept, signal) in after.items()}
+    # In order of preference: 99 % of the free places with a signal; any place with one; any place.
+    limits = [{n: min(int(FREE_SHARE * free[n]), seen[n]) for n in views}, seen, free]
+    most = next(limit for limit in limits if sum(limit.values()) >= total)
+    least = {n: 0 if _lives(views[n]) else min(dropped[n], most[n]) for n in views}
+    counts = apportion(total, list(share.values()), list(least.values()), list(most.values()))
+    return dict(zip(views, counts, strict=True))
+
+
+def _lives(view: LayerView) -> bool:
+    """Whether any weight of the layer has felt a gradient: if none has, every path through it is cut."""
+    return bool(view.momentum.any())

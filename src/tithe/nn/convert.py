@@ -1,0 +1,139 @@
+"""sparsify and densify: a model's nn.Linear and nn.Conv2d become sparse, in place, and back."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from tithe import budget as budgets
+from tithe.errors import UsageError
+from tithe.nn.conv import SparseConv2d
+from tithe.nn.layer import SparseLayer
+from tithe.nn.linear import SparseLinear
+from tithe.topology import Topology
+
+M = TypeVar("M", bound=nn.Module)
+
+CONVERT: dict[type, type[SparseLinear] | type[SparseConv2d]] = {
+    nn.Linear: SparseLinear,
+    nn.Conv2d: SparseConv2d,
+}
+
+
+def sparsify(
+    model: M,
+    density: float = 0.05,
+    budget: str | Mapping[str, float] = "erk",
+    keep_dense: Iterable[str | type[nn.Module]] = (),
+    generator: torch.Generator | None = None,
+    init: str = "fan_in",
+) -> M:
+    """Replace the model's nn.Linear and nn.Conv2d by sparse layers with randomly drawn weights, in place.
+
+    Args:
+        model: any module; a bare nn.Linear or nn.Conv2d must sit in a container, since it cannot replace itself.
+        density: fraction of all replaced layers' weights together that will exist, above 0 and at most 1.
+        budget: "erk" (Erdos-Renyi-Kernel, RigL section 3), "uniform", or {layer name: density}, where layers that
+            are not named get `density`.
+        keep_dense: names of modules (with all that is inside) or module types to leave alone.
+        generator: draws the topology; torch's global one if None.
+        init: "fan_in" scales each kept weight by sqrt(dense fan-in / the neuron's own fan-in), so that every neuron
+            starts with the variance its dense twin was given; "keep" copies the weights as they are, for a trained model.
+
+    Returns:
+        The same model. Only exact nn.Linear and nn.Conv2d are replaced: subclasses may rely on their `.weight`.
+
+    Raises:
+        UsageError: bad density, budget, name or init; a weight that two modules share.
+    """
+    if init not in ("fan_in", "keep"):
+        raise UsageError(f"init {init!r} was given; allowed are 'fan_in' and 'keep'")
+    chosen = _convertible(model, list(keep_dense))
+    if not chosen:
+        warnings.warn("sparsify changed nothing: the model has no nn.Linear or nn.Conv2d to replace", stacklevel=2)
+        return model
+    shapes = {name: tuple(module.weight.shape) for name, module in chosen.items()}
+    nnz = budgets.counts(shapes, density, budget)
+    new: dict[nn.Module, nn.Module] = {}
+    for name, module in chosen.items():
+        shape = (shapes[name][0], math.prod(shapes[name][1:]))
+        new[module] = _sparse_twin(module, Topology.random(shape, nnz[name], generator), init)
+    return _swap(model, new.get)
+
+
+def densify(model: M) -> M:
+    """Replace every sparse layer by the ordinary torch layer that computes the same, in place; returns the model."""
+    if isinstance(model, SparseLayer):
+        raise UsageError("a bare sparse layer was given; call its to_dense(), or densify the model that holds it")
+    return _swap(model, lambda module: module.to_dense() if isinstance(module, SparseLayer) else None)
+
+
+def sparse_layers(model: nn.Module) -> dict[str, SparseLayer]:
+    """The model's sparse layers by name, in the order of `named_modules`."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, SparseLayer)}
+
+
+def _sparse_twin(module: nn.Linear | nn.Conv2d, topology: Topology, init: str) -> SparseLayer:
+    mask = topology.to_mask().view(module.weight.shape)
+    twin = CONVERT[type(module)].from_dense(module, mask=mask)  # type: ignore[arg-type]  # the table pairs the types
+    if init == "fan_in":
+        fan_in = topology.fan_in().clamp(min=1).to(twin.values)
+        scale = (topology.shape[1] / fan_in).sqrt()
+        with torch.no_grad():
+            twin.values.mul_(scale[topology.rows().to(scale.device)])
+    return twin
+
+
+def _convertible(model: nn.Module, keep: list[str | type[nn.Module]]) -> dict[str, nn.Linear | nn.Conv2d]:
+    modules = dict(model.named_modules())
+    names = [entry for entry in keep if isinstance(entry, str)]
+    types = tuple(entry for entry in keep if not isinstance(entry, str))
+    unknown = [name for name in names if name not in modules]
+    if unknown:
+        known = ", ".join(name for name in modules if name)
+        raise UsageError(f"keep_dense names {unknown[0]!r}, which the model does not have; its modules are {known}")
+    if type(model) in CONVERT:
+        raise UsageError(
+            f"a bare {type(model).__name__} was given; use tithe.{CONVERT[type(model)].__name__}.from_dense"
+        )
+    kept = {name for name, module in modules.items() if isinstance(module, types)} | set(names)
+    inside = tuple(f"{name}." for name in kept)
+    chosen = {
+        name: module
+        for name, module in modules.items()
+        if type(module) in CONVERT and name not in kept and not name.startswith(inside)
+    }
+    _refuse_shared_weights(model, chosen)
+    return chosen  # type: ignore[return-value]
+
+
+def _refuse_shared_weights(model: nn.Module, chosen: Mapping[str, nn.Module]) -> None:
+    owners: dict[int, str] = {}
+    for name, module in model.named_modules():
+        for parameter in module._parameters.values():
+            if parameter is None:
+                continue
+            other = owners.setdefault(id(parameter), name)
+            if other != name and (name in chosen or other in chosen):
+                raise UsageError(
+                    f"{name!r} and {other!r} share a weight, which sparse layers cannot; name both in keep_dense"
+                )
+
+
+def _swap(model: M, replacement: Callable[[nn.Module], nn.Module | None]) -> M:
+    """Put replacement(child) where it is not None; a module that is used in several places stays one module."""
+    done: dict[nn.Module, nn.Module] = {}
+    for parent in list(model.modules()):
+        for name, child in list(parent._modules.items()):
+            if child is None:
+                continue
+            twin = done.get(child) or replacement(child)
+            if twin is not None:
+                done[child] = twin
+                setattr(parent, name, twin)
+    return model

@@ -1,0 +1,184 @@
+"""What every sparse layer is: a vector of values, a topology, and a state_dict that carries both."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tithe.errors import UsageError
+from tithe.topology import Topology
+
+INDEX_KEYS = ("indptr", "indices")  # how a state_dict holds a topology: CSR; the transpose is made anew
+
+
+class SparseLayer(nn.Module):
+    """Base of SparseLinear and SparseConv2d.
+
+    `values` is an ordinary parameter, so optimizers, clipping, averaging and all-reduce cost what the nonzeros cost.
+    Only `tithe.rewire` and `load_state_dict` change which weights exist.
+    """
+
+    values: nn.Parameter  # [nnz], in the topology's row-major order
+    bias: nn.Parameter | None  # [rows]
+    packed: Tensor  # the topology's int32 buffer; follows the module to its device
+
+    def __init__(
+        self,
+        weight_shape: tuple[int, ...],  # [out, in] or [out, in / groups, kh, kw]
+        topology: Topology,
+        bias: bool,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.weight_shape = tuple(weight_shape)
+        if topology.shape != self.matrix_shape:
+            raise UsageError(
+                f"a topology of {topology.shape[0]} x {topology.shape[1]} was given for a weight of shape "
+                f"{self.weight_shape}; it must be {self.matrix_shape[0]} x {self.matrix_shape[1]}"
+            )
+        self.values = nn.Parameter(torch.empty(topology.nnz, device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(weight_shape[0], device=device, dtype=dtype)) if bias else None
+        self.register_buffer("packed", topology.packed.to(self.values.device), persistent=False)
+        # While a method scouts: (input, output gradient) of each pass, folded and emptied after the optimizer's step.
+        self.record: list[tuple[Tensor, Tensor]] | None = None
+
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
+        """(rows, cols) of the weight as a matrix."""
+        return self.weight_shape[0], math.prod(self.weight_shape[1:])
+
+    @property
+    def topology(self) -> Topology:
+        """Which weights exist."""
+        return Topology(self.matrix_shape, self.packed)
+
+    @property
+    def nnz(self) -> int:
+        """Number of existing weights."""
+        return self.values.shape[0]
+
+    @property
+    def density(self) -> float:
+        """Fraction of the logical weights that exist."""
+        return self.nnz / math.prod(self.weight_shape)
+
+    def dense_weight(self) -> Tensor:
+        """The weight with its zeros, [out, in, ...], detached; costs dense memory."""
+        topology = self.topology
+        weight = self.values.new_zeros(self.matrix_shape)
+        weight[topology.rows(), topology.indices.long()] = self.values.detach()
+        return weight.view(self.weight_shape)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Uniform in +-1/sqrt(fan-in), torch's default, with the fan-in that each neuron really has."""
+        topology = self.topology
+        fan_in = topology.fan_in().clamp(min=1)
+        with torch.no_grad():
+            unit = torch.rand(self.nnz, generator=generator).to(self.values) * 2 - 1
+            self.values.copy_(unit * fan_in.to(self.values.dtype).rsqrt()[topology.rows()])
+            if self.bias is not None:
+                unit = torch.rand(self.bias.shape, generator=generator).to(self.bias) * 2 - 1
+                self.bias.copy_(unit * fan_in.to(self.bias.dtype).rsqrt())
+
+    def replace(self, topology: Topology, values: Tensor) -> None:
+        """Take another topology and its values [nnz]; the parameter stays the same object, its gradient goes."""
+        self.packed = topology.packed.to(self.values.device)
+        self.values.grad = None
+        # torch remembers a parameter's size for as long as any old graph is alive (the user's last loss, say); only
+        # a change of dtype makes it forget.
+        other = torch.float64 if values.dtype != torch.float64 else torch.float32
+        self.values.data = values.new_empty(0, dtype=other)
+        self.values.data = values
+
+    @abstractmethod
+    def to_dense(self) -> nn.Module:
+        """An ordinary torch layer that computes the same."""
+
+    @abstractmethod
+    def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
+        """The dense gradient [len(rows), cols] of these rows' weights, from a recorded input and output gradient."""
+
+    @property
+    @abstractmethod
+    def rows_are_separate(self) -> bool:
+        """Whether `weight_gradient` can be asked for a few rows at a time."""
+
+    # What the passes share.
+
+    def _matching(self, x: Tensor) -> Tensor:
+        """Under autocast the input comes in the autocast dtype, and the sparse kernels compute in the values' own."""
+        if x.dtype != self.values.dtype and torch.is_autocast_enabled(x.device.type):
+            return x.to(self.values.dtype)
+        return x
+
+    def _observed(self, x: Tensor, y: Tensor) -> Tensor:
+        if self.record is not None and y.requires_grad:
+            self._observe(x, y)
+        return y
+
+    @torch.compiler.disable
+    def _observe(self, x: Tensor, y: Tensor) -> None:
+        record, seen = self.record, x.detach()
+        if record is not None:
+            y.register_hook(lambda dy: record.append((seen, dy.detach())))
+
+    # Copies and pickles do not take a scouting record along: nobody would ever empty it.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"record": None}
+
+    # state_dict: values, bias, indptr, indices. A rewired layer loads into one with another topology.
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        topology = self.topology
+        destination[prefix + "indptr"] = topology.indptr
+        destination[prefix + "indices"] = topology.indices
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        _, strict, missing, unexpected, errors = args
+        keys = [prefix + key for key in (*INDEX_KEYS, "values")]
+        if all(key in state_dict for key in keys):
+            try:
+                self._take_topology(*(state_dict[key] for key in keys))
+            except UsageError as error:
+                errors.append(f"{prefix.rstrip('.')}: {error}")
+                return
+        elif strict:
+            missing.extend(key for key in keys[:2] if key not in state_dict)
+            if prefix + "weight" in state_dict:
+                errors.append(f"{prefix}weight is dense; load it into the dense model first, then sparsify that")
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        unexpected[:] = [key for key in unexpected if key not in keys]
+
+    def _take_topology(self, indptr: Tensor, indices: Tensor, values: Tensor) -> None:
+        if indices.shape != values.shape:
+            raise UsageError(f"{indices.numel()} indices and {values.numel()} values were given; each value needs one")
+        topology = Topology.from_csr(indptr.cpu(), indices.cpu(), self.matrix_shape)
+        self.replace(topology, self.values.new_empty(topology.nnz))
+
+
+def topology_for(
+    weight: Tensor, mask: Tensor | None, density: float | None, generator: torch.Generator | None
+) -> Topology:
+    """The topology of `from_dense`: a mask of the weight's shape, or a density to draw at random.
+
+    Raises:
+        UsageError: neither or both were given, a wrong mask shape, or a density that leaves no weight.
+    """
+    if (mask is None) == (density is None):
+        raise UsageError("from_dense takes either mask= (True where a weight stays) or density=, exactly one of them")
+    if mask is not None:
+        if mask.shape != weight.shape:
+            raise UsageError(f"a mask of shape {tuple(mask.shape)} was given for a weight of {tuple(weight.shape)}")
+        return Topology.from_mask(mask)
+    from tithe.budget import counts
+
+    shape = tuple(weight.shape)
+    nnz = counts({"layer": shape}, density or 0.0, "uniform")["layer"]
+    return Topology.random((shape[0], math.prod(shape[1:])), nnz, generator)

@@ -1,0 +1,243 @@
+r"""Sparse 2-D convolution: W [out, in / groups, kh, kw] has nnz weights, held as the matrix [out, in / groups * kh * kw].
+
+As for linear, the three operators are the three partial derivatives of one trilinear form (input, values, output
+gradient), so each one's gradient is made of the other two. Each does 2 * nnz * N * (output positions)
+floating-point operations, those on padding included, as torch counts a dense convolution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from tithe import _kernels
+from tithe.ops import dispatch
+
+_HOW = "int[2] kernel, int[2] stride, int[2] padding, int[2] dilation, int groups"
+_CONV = dispatch.define("conv2d", f"Tensor x, Tensor values, Tensor topology, SymInt out_channels, {_HOW}")
+_DX = dispatch.define("conv2d_dx", f"Tensor dy, Tensor values, Tensor topology, SymInt[3] image, {_HOW}")
+_DW = dispatch.define("conv2d_dw", f"Tensor dy, Tensor x, Tensor topology, SymInt nnz, {_HOW}")
+
+Pair = Sequence[int]  # (vertical, horizontal)
+
+
+def conv2d(
+    x: Tensor,
+    values: Tensor,
+    topology: Tensor,
+    out_channels: int,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """y [N, out, H', W'] from x [N, in, H, W], values [nnz] and a packed topology; zero padding."""
+    return torch.ops.tithe.conv2d(x, values, topology, out_channels, kernel, stride, padding, dilation, groups)
+
+
+def conv2d_dx(
+    dy: Tensor,
+    values: Tensor,
+    topology: Tensor,
+    image: Sequence[int],
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """Gradient [N, *image] with respect to x, image = (in, H, W), from dy [N, out, H', W']."""
+    return torch.ops.tithe.conv2d_dx(dy, values, topology, image, kernel, stride, padding, dilation, groups)
+
+
+def conv2d_dw(
+    dy: Tensor,
+    x: Tensor,
+    topology: Tensor,
+    nnz: int,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """Gradient [nnz] with respect to the values; nothing dense is made."""
+    return torch.ops.tithe.conv2d_dw(dy, x, topology, nnz, kernel, stride, padding, dilation, groups)
+
+
+def has_kernel(dilation: Pair, groups: int, *tensors: Tensor) -> bool:
+    """The C++ kernels take float32 on the CPU without dilation or groups; all else goes to the reference."""
+    return groups == 1 and tuple(dilation) == (1, 1) and dispatch.has_kernel(*tensors)
+
+
+def _columns(channels: int, kernel: Pair, groups: int) -> int:
+    return channels // groups * kernel[0] * kernel[1]
+
+
+def _weight(values: Tensor, topology: Tensor, out_channels: int, channels: int, kernel: Pair, groups: int) -> Tensor:
+    flat = dispatch.dense_weight(values, topology, out_channels, _columns(channels, kernel, groups))
+    return flat.view(out_channels, channels // groups, *kernel)
+
+
+def _output_size(height: int, width: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> list[int]:
+    sides = zip((height, width), kernel, stride, padding, dilation, strict=True)
+    return [(side + 2 * pad - dil * (ker - 1) - 1) // step + 1 for side, ker, step, pad, dil in sides]
+
+
+# Reference: any device, any floating dtype, groups and dilation.
+
+
+@torch.library.impl(_CONV, "CompositeExplicitAutograd")
+def _conv_reference(x, values, topology, out_channels, kernel, stride, padding, dilation, groups):
+    weight = _weight(values, topology, out_channels, x.shape[1], kernel, groups)
+    return dispatch.restride(torch.conv2d(x, weight, None, stride, padding, dilation, groups))
+
+
+@torch.library.impl(_DX, "CompositeExplicitAutograd")
+def _dx_reference(dy, values, topology, image, kernel, stride, padding, dilation, groups):
+    weight = _weight(values, topology, dy.shape[1], image[0], kernel, groups)
+    shape = (dy.shape[0], *image)
+    how = (stride, padding, dilation, groups)
+    return dispatch.restride(torch.nn.grad.conv2d_input(shape, weight, dy, *how))
+
+
+@torch.library.impl(_DW, "CompositeExplicitAutograd")
+def _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
+    rows, cols = dy.shape[1], _columns(x.shape[1], kernel, groups)
+    shape = (rows, x.shape[1] // groups, *kernel)
+    dense = torch.nn.grad.conv2d_weight(x, shape, dy, stride, padding, dilation, groups).reshape(rows, cols)
+    return dense[dispatch.row_index(topology, rows, cols), dispatch.column_index(topology, rows, cols)]
+
+
+# CPU, float32: the kernels.
+
+
+@torch.library.impl(_CONV, "CPU")
+def _conv_cpu(x, values, topology, out_channels, kernel, stride, padding, dilation, groups):
+    if not has_kernel(dilation, groups, x, values):
+        return _conv_reference(x, values, topology, out_channels, kernel, stride, padding, dilation, groups)
+    batch, channels, height, width = x.shape
+    inner, values = dispatch.batch_innermost(x), values.contiguous()
+    out = _output_size(height, width, kernel, stride, padding, dilation)
+    y = inner.new_empty(out_channels, *out, batch)
+    indptr, indices, *_ = dispatch.addresses(topology, out_channels, _columns(channels, kernel, groups))
+    _kernels.conv2d_forward(
+        *(y.data_ptr(), inner.data_ptr(), values.data_ptr(), indptr, indices),
+        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, torch.get_num_threads()),
+    )
+    return dispatch.batch_first(y)
+
+
+@torch.library.impl(_DX, "CPU")
+def _dx_cpu(dy, values, topology, image, kernel, stride, padding, dilation, groups):
+    if not has_kernel(dilation, groups, dy, values):
+        return _dx_reference(dy, values, topology, image, kernel, stride, padding, dilation, groups)
+    batch, out_channels = dy.shape[:2]
+    inner, values = dispatch.batch_innermost(dy), values.contiguous()
+    dx = inner.new_empty(*image, batch)
+    columns = _columns(image[0], kernel, groups)
+    _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, out_channels, columns)
+    _kernels.conv2d_dx(
+        *(dx.data_ptr(), inner.data_ptr(), values.data_ptr(), t_indptr, t_indices, t_perm),
+        *(out_channels, *image, *kernel, *stride, *padding, batch, torch.get_num_threads()),
+    )
+    return dispatch.batch_first(dx)
+
+
+@torch.library.impl(_DW, "CPU")
+def _dw_cpu(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
+    if not has_kernel(dilation, groups, dy, x):
+        return _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, groups)
+    out_channels = dy.shape[1]
+    batch, channels, height, width = x.shape
+    inner_dy, inner_x = dispatch.batch_innermost(dy), dispatch.batch_innermost(x)
+    dvalues = inner_x.new_empty(nnz)
+    indptr, indices, *_ = dispatch.addresses(topology, out_channels, _columns(channels, kernel, groups))
+    _kernels.conv2d_dw(
+        *(dvalues.data_ptr(), inner_dy.data_ptr(), inner_x.data_ptr(), indptr, indices),
+        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, torch.get_num_threads()),
+    )
+    return dvalues
+
+
+# Fake: shapes and strides only.
+
+
+@torch.library.register_fake(_CONV)
+def _conv_fake(x, values, topology, out_channels, kernel, stride, padding, dilation, groups):
+    out = _output_size(x.shape[2], x.shape[3], kernel, stride, padding, dilation)
+    return dispatch.batch_first(x.new_empty(out_channels, *out, x.shape[0]))
+
+
+@torch.library.register_fake(_DX)
+def _dx_fake(dy, values, topology, image, kernel, stride, padding, dilation, groups):
+    return dispatch.batch_first(dy.new_empty(*image, dy.shape[0]))
+
+
+@torch.library.register_fake(_DW)
+def _dw_fake(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
+    return x.new_empty(nnz)
+
+
+# Gradients.
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:3])
+    ctx.how = inputs[4:]
+
+
+def _conv_backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
+    x, values, topology = ctx.saved_tensors
+    dx = conv2d_dx(g, values, topology, x.shape[1:], *ctx.how) if ctx.needs_input_grad[0] else None
+    dv = conv2d_dw(g, x, topology, values.shape[0], *ctx.how) if ctx.needs_input_grad[1] else None
+    return dx, dv, *[None] * 7
+
+
+def _dx_backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
+    dy, values, topology = ctx.saved_tensors
+    d_dy = conv2d(g, values, topology, dy.shape[1], *ctx.how) if ctx.needs_input_grad[0] else None
+    dv = conv2d_dw(dy, g, topology, values.shape[0], *ctx.how) if ctx.needs_input_grad[1] else None
+    return d_dy, dv, *[None] * 7
+
+
+def _dw_backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
+    dy, x, topology = ctx.saved_tensors
+    d_dy = conv2d(x, g, topology, dy.shape[1], *ctx.how) if ctx.needs_input_grad[0] else None
+    dx = conv2d_dx(dy, g, topology, x.shape[1:], *ctx.how) if ctx.needs_input_grad[1] else None
+    return d_dy, dx, *[None] * 7
+
+
+torch.library.register_autograd(_CONV, _conv_backward, setup_context=_save)
+torch.library.register_autograd(_DX, _dx_backward, setup_context=_save)
+torch.library.register_autograd(_DW, _dw_backward, setup_context=_save)
+
+
+# FLOP: what really runs, so the reference is charged its dense convolution.
+
+
+@register_flop_formula(torch.ops.tithe.conv2d, get_raw=True)
+def _conv_flop(x, values, topology, out_channels, kernel, stride, padding, dilation=(1, 1), groups=1, *, out_val, **_):
+    dense = out_channels * _columns(x.shape[1], kernel, groups)
+    weights = values.shape[0] if has_kernel(dilation, groups, x, values) else dense
+    return 2 * weights * x.shape[0] * math.prod(out_val.shape[2:])
+
+
+@register_flop_formula(torch.ops.tithe.conv2d_dx, get_raw=True)
+def _dx_flop(dy, values, topology, image, kernel, stride, padding, dilation=(1, 1), groups=1, **_):
+    dense = dy.shape[1] * _columns(image[0], kernel, groups)
+    weights = values.shape[0] if has_kernel(dilation, groups, dy, values) else dense
+    return 2 * weights * dy.shape[0] * math.prod(dy.shape[2:])
+
+
+@register_flop_formula(torch.ops.tithe.conv2d_dw, get_raw=True)
+def _dw_flop(dy, x, topology, nnz, kernel, stride, padding, dilation=(1, 1), groups=1, **_):
+    dense = dy.shape[1] * _columns(x.shape[1], kernel, groups)
+    weights = nnz if has_kernel(dilation, groups, dy, x) else dense
+    return 2 * weights * dy.shape[0] * math.prod(dy.shape[2:])

@@ -1,0 +1,66 @@
+"""What the operators share: which implementation runs, the layout, and the dense weight of the reference."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tithe.topology import unpack
+
+NAMESPACE = "tithe"
+
+
+def define(name: str, arguments: str) -> str:
+    """Declare operator `tithe::name`; answers with its qualified name."""
+    qualified = f"{NAMESPACE}::{name}"
+    torch.library.define(qualified, f"({arguments}) -> Tensor")
+    return qualified
+
+
+def has_kernel(*tensors: Tensor) -> bool:
+    """The C++ kernels take float32 on the CPU; all else goes to the reference."""
+    return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+
+
+def batch_innermost(x: Tensor) -> Tensor:
+    """x [N, ...] as [..., N], contiguous; copies only if N was not innermost already."""
+    return x.movedim(0, -1).contiguous()
+
+
+def batch_first(x: Tensor) -> Tensor:
+    """The logical view [N, ...] of memory [..., N]."""
+    return x.movedim(-1, 0)
+
+
+def restride(x: Tensor) -> Tensor:
+    """x [N, ...] with the strides that every operator's output has."""
+    return batch_first(batch_innermost(x))
+
+
+def dense_weight(values: Tensor, topology: Tensor, rows: int, cols: int) -> Tensor:
+    """[rows, cols] with the values in place and zeros elsewhere: the reference's, gone when its call returns."""
+    weight = values.new_zeros(rows, cols)
+    weight[row_index(topology, rows, cols), column_index(topology, rows, cols)] = values
+    return weight
+
+
+def row_index(topology: Tensor, rows: int, cols: int) -> Tensor:
+    """int64 [nnz]: the row of each weight of a packed topology."""
+    indptr, indices, *_ = unpack(topology, rows, cols)
+    return torch.repeat_interleave(indptr.diff().long(), output_size=indices.shape[0])
+
+
+def column_index(topology: Tensor, rows: int, cols: int) -> Tensor:
+    """int64 [nnz]: the column of each weight of a packed topology."""
+    return unpack(topology, rows, cols)[1].long()
+
+
+def addresses(topology: Tensor, rows: int, cols: int) -> tuple[int, int, int, int, int]:
+    """Memory addresses of indptr, indices, t_indptr, t_indices and t_perm, for the kernels."""
+    start = topology.data_ptr()
+    nnz = (topology.shape[0] - rows - cols - 2) // 3
+    lengths = (rows + 1, nnz, cols + 1, nnz)
+    result = [start]
+    for length in lengths:
+        result.append(result[-1] + 4 * length)
+    return tuple(result)  # type: ignore[return-value]

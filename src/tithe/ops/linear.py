@@ -1,0 +1,180 @@
+r"""Sparse linear: y = x W^T, where W [out, in] has nnz weights.
+
+The three operators are the three partial derivatives of one trilinear form,
+
+    T(x, v, g) = sum_n sum_p  g[n, row_p]  v_p  x[n, col_p],
+
+so each one's gradient is made of the other two, to any order. Each does 2 * nnz * N floating-point operations.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from tithe import _kernels
+from tithe.ops import dispatch
+
+_LINEAR = dispatch.define("linear", "Tensor x, Tensor values, Tensor topology, SymInt out_features")
+_DX = dispatch.define("linear_dx", "Tensor dy, Tensor values, Tensor topology, SymInt in_features")
+_DW = dispatch.define("linear_dw", "Tensor dy, Tensor x, Tensor topology, SymInt nnz")
+
+
+def linear(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
+    """y [N, out] from x [N, in], values [nnz] and a packed topology."""
+    return torch.ops.tithe.linear(x, values, topology, out_features)
+
+
+def linear_dx(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
+    """Gradient [N, in] with respect to x, from dy [N, out]."""
+    return torch.ops.tithe.linear_dx(dy, values, topology, in_features)
+
+
+def linear_dw(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
+    """Gradient [nnz] with respect to the values, from dy [N, out] and x [N, in]; nothing dense is made."""
+    return torch.ops.tithe.linear_dw(dy, x, topology, nnz)
+
+
+# Reference: any device, any floating dtype.
+
+
+@torch.library.impl(_LINEAR, "CompositeExplicitAutograd")
+def _linear_reference(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
+    weight = dispatch.dense_weight(values, topology, out_features, x.shape[1])
+    return dispatch.restride(x @ weight.t())
+
+
+@torch.library.impl(_DX, "CompositeExplicitAutograd")
+def _dx_reference(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
+    weight = dispatch.dense_weight(values, topology, dy.shape[1], in_features)
+    return dispatch.restride(dy @ weight)
+
+
+@torch.library.impl(_DW, "CompositeExplicitAutograd")
+def _dw_reference(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
+    rows, cols = dy.shape[1], x.shape[1]
+    dense = dy.t() @ x
+    return dense[dispatch.row_index(topology, rows, cols), dispatch.column_index(topology, rows, cols)]
+
+
+# CPU, float32: the kernels.
+
+
+@torch.library.impl(_LINEAR, "CPU")
+def _linear_cpu(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
+    if not dispatch.has_kernel(x, values):
+        return _linear_reference(x, values, topology, out_features)
+    batch, cols = x.shape
+    inner, values = dispatch.batch_innermost(x), values.contiguous()
+    y = inner.new_empty(out_features, batch)
+    indptr, indices, *_ = dispatch.addresses(topology, out_features, cols)
+    _kernels.linear_forward(
+        *(y.data_ptr(), inner.data_ptr(), values.data_ptr(), indptr, indices),
+        *(out_features, cols, batch, torch.get_num_threads()),
+    )
+    return y.t()
+
+
+@torch.library.impl(_DX, "CPU")
+def _dx_cpu(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
+    if not dispatch.has_kernel(dy, values):
+        return _dx_reference(dy, values, topology, in_features)
+    batch, rows = dy.shape
+    inner, values = dispatch.batch_innermost(dy), values.contiguous()
+    dx = inner.new_empty(in_features, batch)
+    _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, rows, in_features)
+    _kernels.linear_dx(
+        *(dx.data_ptr(), inner.data_ptr(), values.data_ptr(), t_indptr, t_indices, t_perm),
+        *(rows, in_features, batch, torch.get_num_threads()),
+    )
+    return dx.t()
+
+
+@torch.library.impl(_DW, "CPU")
+def _dw_cpu(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
+    if not dispatch.has_kernel(dy, x):
+        return _dw_reference(dy, x, topology, nnz)
+    (batch, rows), cols = dy.shape, x.shape[1]
+    inner_dy, inner_x = dispatch.batch_innermost(dy), dispatch.batch_innermost(x)
+    dvalues = inner_x.new_empty(nnz)
+    indptr, indices, *_ = dispatch.addresses(topology, rows, cols)
+    _kernels.linear_dw(
+        *(dvalues.data_ptr(), inner_dy.data_ptr(), inner_x.data_ptr(), indptr, indices),
+        *(rows, cols, batch, torch.get_num_threads()),
+    )
+    return dvalues
+
+
+# Fake: shapes and strides only.
+
+
+@torch.library.register_fake(_LINEAR)
+def _linear_fake(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
+    return x.new_empty(out_features, x.shape[0]).t()
+
+
+@torch.library.register_fake(_DX)
+def _dx_fake(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
+    return dy.new_empty(in_features, dy.shape[0]).t()
+
+
+@torch.library.register_fake(_DW)
+def _dw_fake(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
+    return x.new_empty(nnz)
+
+
+# Gradients.
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:3])
+
+
+def _linear_backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    x, values, topology = ctx.saved_tensors
+    dx = linear_dx(g, values, topology, x.shape[1]) if ctx.needs_input_grad[0] else None
+    dv = linear_dw(g, x, topology, values.shape[0]) if ctx.needs_input_grad[1] else None
+    return dx, dv, None, None
+
+
+def _dx_backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    dy, values, topology = ctx.saved_tensors
+    d_dy = linear(g, values, topology, dy.shape[1]) if ctx.needs_input_grad[0] else None
+    dv = linear_dw(dy, g, topology, values.shape[0]) if ctx.needs_input_grad[1] else None
+    return d_dy, dv, None, None
+
+
+def _dw_backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    dy, x, topology = ctx.saved_tensors
+    d_dy = linear(x, g, topology, dy.shape[1]) if ctx.needs_input_grad[0] else None
+    dx = linear_dx(dy, g, topology, x.shape[1]) if ctx.needs_input_grad[1] else None
+    return d_dy, dx, None, None
+
+
+torch.library.register_autograd(_LINEAR, _linear_backward, setup_context=_save)
+torch.library.register_autograd(_DX, _dx_backward, setup_context=_save)
+torch.library.register_autograd(_DW, _dw_backward, setup_context=_save)
+
+
+# FLOP: what really runs, so the reference is charged its dense product.
+
+
+@register_flop_formula(torch.ops.tithe.linear, get_raw=True)
+def _linear_flop(x: Tensor, values: Tensor, topology: Tensor, out_features: int, *_: Any, **__: Any) -> int:
+    weights = values.shape[0] if dispatch.has_kernel(x, values) else out_features * x.shape[1]
+    return 2 * weights * x.shape[0]
+
+
+@register_flop_formula(torch.ops.tithe.linear_dx, get_raw=True)
+def _dx_flop(dy: Tensor, values: Tensor, topology: Tensor, in_features: int, *_: Any, **__: Any) -> int:
+    weights = values.shape[0] if dispatch.has_kernel(dy, values) else dy.shape[1] * in_features
+    return 2 * weights * dy.shape[0]
+
+
+@register_flop_formula(torch.ops.tithe.linear_dw, get_raw=True)
+def _dw_flop(dy: Tensor, x: Tensor, topology: Tensor, nnz: int, *_: Any, **__: Any) -> int:
+    weights = nnz if dispatch.has_kernel(dy, x) else dy.shape[1] * x.shape[1]
+    return 2 * weights * x.shape[0]

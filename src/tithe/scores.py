@@ -1,0 +1,60 @@
+"""Which weights to drop and which to grow: pure selections; ties go to the lower index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+TILES = 8  # a layer's dense scores are made an eighth at a time, so that choosing costs little beside scouting
+
+
+def row_tiles(rows: int) -> Iterator[slice]:
+    """The rows of a layer in at most TILES pieces."""
+    size = -(-rows // TILES)
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+def weakest(values: Tensor, count: int) -> Tensor:
+    """int64 [count], ascending: the indices of the smallest |value|."""
+    order = values.detach().abs().sort(stable=True).indices
+    return order[:count].sort().values
+
+
+def count_candidates(signal: Callable[[slice], Tensor], shape: tuple[int, int], taken: Tensor) -> int:
+    """How many positions outside `taken` (int64, ascending) have a signal other than zero."""
+    return sum(int(_scores(signal, rows, shape, taken).gt(0).sum()) for rows in row_tiles(shape[0]))
+
+
+def strongest(signal: Callable[[slice], Tensor], shape: tuple[int, int], taken: Tensor, count: int) -> Tensor:
+    """int64 [count], ascending: the positions outside `taken` whose |signal| is largest.
+
+    Args:
+        signal: rows -> [len(rows), cols], made when asked for and thrown away.
+        shape: (rows, cols) of the layer.
+        taken: positions that may not be chosen, int64, ascending.
+        count: how many; at most rows * cols - len(taken).
+    """
+    scores = torch.empty(0, dtype=torch.float64)
+    positions = torch.empty(0, dtype=torch.int64)
+    for rows in row_tiles(shape[0]):
+        tile = _scores(signal, rows, shape, taken)
+        # Everything at or above the tile's own count-th score: all ties are kept here and cut once, below.
+        least = tile.topk(min(count, tile.numel())).values[-1:] if count else tile.new_full((1,), torch.inf)
+        index = (tile >= least).logical_and_(tile >= 0).nonzero().reshape(-1)
+        scores = torch.cat([scores.to(tile), tile[index]])
+        positions = torch.cat([positions.to(index), index + rows.start * shape[1]])
+        best = scores.sort(descending=True, stable=True).indices[:count].sort().values
+        scores, positions = scores[best], positions[best]
+    return positions
+
+
+def _scores(signal: Callable[[slice], Tensor], rows: slice, shape: tuple[int, int], taken: Tensor) -> Tensor:
+    """|signal| of these rows as a vector; -1 where the position is taken."""
+    scores = signal(rows).abs().reshape(-1)
+    first, end = rows.start * shape[1], rows.stop * shape[1]
+    ends = torch.tensor([first, end], device=taken.device)
+    begin, stop = torch.searchsorted(taken, ends).tolist()
+    scores[taken[begin:stop] - first] = -1
+    return scores
