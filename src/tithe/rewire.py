@@ -1,4 +1,4 @@
-"""The only place that changes a live model: new topologies, with values and optimizer state carried over by position."""
+"""The only place that changes a live model: new topologies; values and optimizer state go along by position."""
 
 from __future__ import annotations
 

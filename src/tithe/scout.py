@@ -70,7 +70,9 @@ class Scout:
         factor = self._factor()
         record = self.layer.record or []
         for rows in self._tiles() if record else ():
-            gradient = sum(self.layer.weight_gradient(x, dy, rows) for x, dy in record) * factor
+            gradient = torch.zeros_like(self.first[rows])
+            for x, dy in record:
+                gradient.add_(self.layer.weight_gradient(x, dy, rows), alpha=factor)
             self.first[rows].mul_(average.decay).add_(gradient, alpha=average.scale)
             if self.second is not None:
                 self.second[rows].mul_(average.decay2).addcmul_(gradient, gradient, value=1 - average.decay2)

@@ -41,8 +41,8 @@ class SparseMomentum:
 
     Args:
         model: holds the sparse layers; all of them take part.
-        optimizer: holds their values. Its momentum ranks the missing weights (Adam: m / (sqrt(v) + 1e-8)); where it keeps
-            none, an average of the gradient with decay 0.9 does.
+        optimizer: holds their values. Its momentum ranks the missing weights (Adam: m / (sqrt(v) + 1e-8)); where it
+            keeps none, an average of the gradient with decay 0.9 does.
         every: steps from one rewiring to the next; the paper takes one epoch.
         total_steps: steps of the whole training: the schedule ends there, and the last rewiring comes before.
         rate: fraction of each layer's weights to drop at first, above 0 and at most 1.
@@ -217,8 +217,8 @@ class SparseMomentum:
         cut = [name for name, gradient in gradients.items() if gradient is not None and not gradient.any()]
         if cut:
             warnings.warn(
-                f"step {self.steps}: no gradient reaches layer {', '.join(map(repr, cut))}, so the network is cut through "
-                "there or next to it; the next rewiring grows where a path can be. A higher density avoids this",
+                f"step {self.steps}: no gradient reaches layer {', '.join(map(repr, cut))}, so the network is cut "
+                "through there or next to it; the next rewiring grows where a path can be. More density avoids it",
                 stacklevel=3,
             )
 

@@ -51,7 +51,7 @@ class LayerView:
         return self.nnz / math.prod(self.shape)
 
     def after(self, drop: Tensor) -> tuple[Tensor, Callable[[slice], Tensor]]:
-        """The kept positions once `drop` is gone, and the signal in which the dropped weights show their own momentum."""
+        """The kept positions once `drop` is gone, and the signal with the dropped weights' own momentum in it."""
         kept = torch.ones(self.nnz, dtype=torch.bool, device=self.positions.device)
         kept[drop] = False
         gone, momentum = self.positions[drop], self.momentum[drop]

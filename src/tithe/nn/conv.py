@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional, grad
 
 from tithe import ops
 from tithe.nn.layer import SparseLayer, topology_for
@@ -76,7 +76,7 @@ class SparseConv2d(SparseLayer):
         """An nn.Conv2d that computes the same."""
         how = _arguments(self) | {"device": self.values.device, "dtype": self.values.dtype}
         dense = nn.utils.skip_init(nn.Conv2d, self.in_channels, self.out_channels, self.kernel_size, **how)
-        return fill_dense(dense, self)
+        return fill_dense(cast(nn.Conv2d, dense), self)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, in, H, W] (or [in, H, W]) -> y [N, out, H', W']; y is batch-innermost in memory."""
@@ -91,8 +91,8 @@ class SparseConv2d(SparseLayer):
         """The dense convolution's weight gradient for these output channels, flattened."""
         dy = dy[:, rows]
         shape = (dy.shape[1], *self.weight_shape[1:])
-        how = (self.stride, self._padding, self.dilation, self.groups)
-        return nn.grad.conv2d_weight(x, shape, dy, *how).reshape(dy.shape[1], -1)
+        how: Any = (self.stride, self._padding, self.dilation, self.groups)
+        return grad.conv2d_weight(x, shape, dy, *how).reshape(dy.shape[1], -1)
 
     @property
     def rows_are_separate(self) -> bool:

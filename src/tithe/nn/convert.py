@@ -43,7 +43,7 @@ def sparsify(
         keep_dense: names of modules (with all that is inside) or module types to leave alone.
         generator: draws the topology; torch's global one if None.
         init: "fan_in" scales each kept weight by sqrt(dense fan-in / the neuron's own fan-in), so that every neuron
-            starts with the variance its dense twin was given; "keep" copies the weights as they are, for a trained model.
+            starts with the variance its dense twin was given; "keep" copies the weights as they are (trained models).
 
     Returns:
         The same model. Only exact nn.Linear and nn.Conv2d are replaced: subclasses may rely on their `.weight`.

@@ -135,26 +135,37 @@ class SparseLayer(nn.Module):
     # state_dict: values, bias, indptr, indices. A rewired layer loads into one with another topology.
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
+        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
         topology = self.topology
         destination[prefix + "indptr"] = topology.indptr
         destination[prefix + "indices"] = topology.indices
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        _, strict, missing, unexpected, errors = args
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
         keys = [prefix + key for key in (*INDEX_KEYS, "values")]
         if all(key in state_dict for key in keys):
             try:
-                self._take_topology(*(state_dict[key] for key in keys))
+                indptr, indices, values = (state_dict[key] for key in keys)
+                self._take_topology(indptr, indices, values)
             except UsageError as error:
-                errors.append(f"{prefix.rstrip('.')}: {error}")
+                error_msgs.append(f"{prefix.rstrip('.')}: {error}")
                 return
         elif strict:
-            missing.extend(key for key in keys[:2] if key not in state_dict)
+            missing_keys.extend(key for key in keys[:2] if key not in state_dict)
             if prefix + "weight" in state_dict:
-                errors.append(f"{prefix}weight is dense; load it into the dense model first, then sparsify that")
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        unexpected[:] = [key for key in unexpected if key not in keys]
+                error_msgs.append(f"{prefix}weight is dense; load it into the dense model first, then sparsify that")
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        unexpected_keys[:] = [key for key in unexpected_keys if key not in keys]
 
     def _take_topology(self, indptr: Tensor, indices: Tensor, values: Tensor) -> None:
         if indices.shape != values.shape:

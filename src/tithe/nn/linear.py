@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +60,7 @@ class SparseLinear(SparseLayer):
         """An nn.Linear that computes the same."""
         like = {"device": self.values.device, "dtype": self.values.dtype}
         dense = nn.utils.skip_init(nn.Linear, self.in_features, self.out_features, self.bias is not None, **like)
-        return fill_dense(dense, self)
+        return fill_dense(cast(nn.Linear, dense), self)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> y [..., out]; y is batch-innermost in memory."""

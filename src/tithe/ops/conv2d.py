@@ -1,4 +1,4 @@
-r"""Sparse 2-D convolution: W [out, in / groups, kh, kw] has nnz weights, held as the matrix [out, in / groups * kh * kw].
+"""Sparse 2-D convolution: W [out, in / groups, kh, kw] has nnz weights, a matrix [out, in / groups * kh * kw].
 
 As for linear, the three operators are the three partial derivatives of one trilinear form (input, values, output
 gradient), so each one's gradient is made of the other two. Each does 2 * nnz * N * (output positions)
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import grad
 from torch.utils.flop_counter import register_flop_formula
 
 from tithe import _kernels
@@ -93,32 +94,28 @@ def _output_size(height: int, width: int, kernel: Pair, stride: Pair, padding: P
 # Reference: any device, any floating dtype, groups and dilation.
 
 
-@torch.library.impl(_CONV, "CompositeExplicitAutograd")
 def _conv_reference(x, values, topology, out_channels, kernel, stride, padding, dilation, groups):
     weight = _weight(values, topology, out_channels, x.shape[1], kernel, groups)
     return dispatch.restride(torch.conv2d(x, weight, None, stride, padding, dilation, groups))
 
 
-@torch.library.impl(_DX, "CompositeExplicitAutograd")
 def _dx_reference(dy, values, topology, image, kernel, stride, padding, dilation, groups):
     weight = _weight(values, topology, dy.shape[1], image[0], kernel, groups)
     shape = (dy.shape[0], *image)
     how = (stride, padding, dilation, groups)
-    return dispatch.restride(torch.nn.grad.conv2d_input(shape, weight, dy, *how))
+    return dispatch.restride(grad.conv2d_input(shape, weight, dy, *how))
 
 
-@torch.library.impl(_DW, "CompositeExplicitAutograd")
 def _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
     rows, cols = dy.shape[1], _columns(x.shape[1], kernel, groups)
     shape = (rows, x.shape[1] // groups, *kernel)
-    dense = torch.nn.grad.conv2d_weight(x, shape, dy, stride, padding, dilation, groups).reshape(rows, cols)
+    dense = grad.conv2d_weight(x, shape, dy, stride, padding, dilation, groups).reshape(rows, cols)
     return dense[dispatch.row_index(topology, rows, cols), dispatch.column_index(topology, rows, cols)]
 
 
 # CPU, float32: the kernels.
 
 
-@torch.library.impl(_CONV, "CPU")
 def _conv_cpu(x, values, topology, out_channels, kernel, stride, padding, dilation, groups):
     if not has_kernel(dilation, groups, x, values):
         return _conv_reference(x, values, topology, out_channels, kernel, stride, padding, dilation, groups)
@@ -134,7 +131,6 @@ def _conv_cpu(x, values, topology, out_channels, kernel, stride, padding, dilati
     return dispatch.batch_first(y)
 
 
-@torch.library.impl(_DX, "CPU")
 def _dx_cpu(dy, values, topology, image, kernel, stride, padding, dilation, groups):
     if not has_kernel(dilation, groups, dy, values):
         return _dx_reference(dy, values, topology, image, kernel, stride, padding, dilation, groups)
@@ -150,7 +146,6 @@ def _dx_cpu(dy, values, topology, image, kernel, stride, padding, dilation, grou
     return dispatch.batch_first(dx)
 
 
-@torch.library.impl(_DW, "CPU")
 def _dw_cpu(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
     if not has_kernel(dilation, groups, dy, x):
         return _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, groups)
@@ -169,18 +164,15 @@ def _dw_cpu(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
 # Fake: shapes and strides only.
 
 
-@torch.library.register_fake(_CONV)
 def _conv_fake(x, values, topology, out_channels, kernel, stride, padding, dilation, groups):
     out = _output_size(x.shape[2], x.shape[3], kernel, stride, padding, dilation)
     return dispatch.batch_first(x.new_empty(out_channels, *out, x.shape[0]))
 
 
-@torch.library.register_fake(_DX)
 def _dx_fake(dy, values, topology, image, kernel, stride, padding, dilation, groups):
     return dispatch.batch_first(dy.new_empty(*image, dy.shape[0]))
 
 
-@torch.library.register_fake(_DW)
 def _dw_fake(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
     return x.new_empty(nnz)
 
@@ -214,9 +206,9 @@ def _dw_backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
     return d_dy, dx, *[None] * 7
 
 
-torch.library.register_autograd(_CONV, _conv_backward, setup_context=_save)
-torch.library.register_autograd(_DX, _dx_backward, setup_context=_save)
-torch.library.register_autograd(_DW, _dw_backward, setup_context=_save)
+dispatch.register(_CONV, _conv_reference, _conv_cpu, _conv_fake, _conv_backward, _save)
+dispatch.register(_DX, _dx_reference, _dx_cpu, _dx_fake, _dx_backward, _save)
+dispatch.register(_DW, _dw_reference, _dw_cpu, _dw_fake, _dw_backward, _save)
 
 
 # FLOP: what really runs, so the reference is charged its dense convolution.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,6 +18,21 @@ def define(name: str, arguments: str) -> str:
     qualified = f"{NAMESPACE}::{name}"
     torch.library.define(qualified, f"({arguments}) -> Tensor")
     return qualified
+
+
+def register(
+    name: str,
+    reference: Callable[..., Tensor],
+    kernel: Callable[..., Tensor],
+    fake: Callable[..., Tensor],
+    backward: Callable[..., Any],
+    save: Callable[..., None],
+) -> None:
+    """Give an operator its implementations: any device; CPU; shapes only; and its gradient."""
+    torch.library.impl(name, "CompositeExplicitAutograd", reference)
+    torch.library.impl(name, "CPU", kernel)
+    torch.library.register_fake(name, fake)
+    torch.library.register_autograd(name, backward, setup_context=save)
 
 
 def has_kernel(*tensors: Tensor) -> bool:

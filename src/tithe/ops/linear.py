@@ -41,19 +41,16 @@ def linear_dw(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
 # Reference: any device, any floating dtype.
 
 
-@torch.library.impl(_LINEAR, "CompositeExplicitAutograd")
 def _linear_reference(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
     weight = dispatch.dense_weight(values, topology, out_features, x.shape[1])
     return dispatch.restride(x @ weight.t())
 
 
-@torch.library.impl(_DX, "CompositeExplicitAutograd")
 def _dx_reference(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
     weight = dispatch.dense_weight(values, topology, dy.shape[1], in_features)
     return dispatch.restride(dy @ weight)
 
 
-@torch.library.impl(_DW, "CompositeExplicitAutograd")
 def _dw_reference(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
     rows, cols = dy.shape[1], x.shape[1]
     dense = dy.t() @ x
@@ -63,7 +60,6 @@ def _dw_reference(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
 # CPU, float32: the kernels.
 
 
-@torch.library.impl(_LINEAR, "CPU")
 def _linear_cpu(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
     if not dispatch.has_kernel(x, values):
         return _linear_reference(x, values, topology, out_features)
@@ -78,7 +74,6 @@ def _linear_cpu(x: Tensor, values: Tensor, topology: Tensor, out_features: int) 
     return y.t()
 
 
-@torch.library.impl(_DX, "CPU")
 def _dx_cpu(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
     if not dispatch.has_kernel(dy, values):
         return _dx_reference(dy, values, topology, in_features)
@@ -93,7 +88,6 @@ def _dx_cpu(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> T
     return dx.t()
 
 
-@torch.library.impl(_DW, "CPU")
 def _dw_cpu(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
     if not dispatch.has_kernel(dy, x):
         return _dw_reference(dy, x, topology, nnz)
@@ -111,17 +105,14 @@ def _dw_cpu(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
 # Fake: shapes and strides only.
 
 
-@torch.library.register_fake(_LINEAR)
 def _linear_fake(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
     return x.new_empty(out_features, x.shape[0]).t()
 
 
-@torch.library.register_fake(_DX)
 def _dx_fake(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
     return dy.new_empty(in_features, dy.shape[0]).t()
 
 
-@torch.library.register_fake(_DW)
 def _dw_fake(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
     return x.new_empty(nnz)
 
@@ -154,9 +145,9 @@ def _dw_backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
     return d_dy, dx, None, None
 
 
-torch.library.register_autograd(_LINEAR, _linear_backward, setup_context=_save)
-torch.library.register_autograd(_DX, _dx_backward, setup_context=_save)
-torch.library.register_autograd(_DW, _dw_backward, setup_context=_save)
+dispatch.register(_LINEAR, _linear_reference, _linear_cpu, _linear_fake, _linear_backward, _save)
+dispatch.register(_DX, _dx_reference, _dx_cpu, _dx_fake, _dx_backward, _save)
+dispatch.register(_DW, _dw_reference, _dw_cpu, _dw_fake, _dw_backward, _save)
 
 
 # FLOP: what really runs, so the reference is charged its dense product.
