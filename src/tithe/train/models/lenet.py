@@ -1,0 +1,33 @@
+"""The two LeNets of the pruning literature."""
+
+from torch import nn
+
+from tithe.train.models.mlp import mlp
+from tithe.train.models.parts import Parts, Shape, chain, flat_size, image_channels
+
+
+def lenet_300_100(input_shape: Shape, classes: int) -> nn.Sequential:
+    """Two hidden layers of 300 and 100 units: 266,610 parameters on MNIST; takes any input shape.
+
+    LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition", III.C.
+    """
+    return mlp([300, 100], input_shape, classes)
+
+
+def lenet_5(input_shape: Shape, classes: int) -> nn.Sequential:
+    """LeNet-5 as Caffe's MNIST example has it: 431,080 parameters on MNIST; images from 16 x 16 pixels.
+
+    Differs from LeCun et al. 1998, section II.B in: 1. 20 and 50 filters instead of 6 and 16, all connected.
+    2. Max pooling. 3. One hidden layer of 500 units with ReLU; no activation after the convolutions but the
+    maximum itself, and no padding.
+    """
+    channels = image_channels("lenet-5", input_shape, least_side=16)
+    features: Parts = {
+        "conv1": nn.Conv2d(channels, 20, 5),
+        "pool1": nn.MaxPool2d(2),
+        "conv2": nn.Conv2d(20, 50, 5),
+        "pool2": nn.MaxPool2d(2),
+        "flatten": nn.Flatten(),
+    }
+    hidden = nn.Linear(flat_size(features, input_shape), 500)
+    return chain(features | {"fc1": hidden, "relu1": nn.ReLU(), "fc2": nn.Linear(500, classes)})
