@@ -69,8 +69,10 @@ def apportion(total: int, shares: Sequence[float], least: Sequence[int], most: S
     take more.
 
     Raises:
-        UsageError: no such integers exist.
+        UsageError: no such integers exist, or a share is negative or not finite.
     """
+    if not all(0 <= share < math.inf for share in shares):  # also refuses NaN
+        raise UsageError(f"shares {list(shares)} were given; each must be a finite number of at least 0")
     if not sum(least) <= total <= sum(most):
         raise UsageError(f"{total} weights were to be spread; these layers take {sum(least)} to {sum(most)}")
     ideal = _water_fill(total, shares, least, most)
@@ -86,13 +88,13 @@ def apportion(total: int, shares: Sequence[float], least: Sequence[int], most: S
 
 def _water_fill(total: int, shares: Sequence[float], least: Sequence[int], most: Sequence[int]) -> list[float]:
     """Reals share_i * scale, clipped to [least_i, most_i], that sum to `total`: scale found by bisection."""
-    floor = sum(shares) * 1e-12 / len(shares) if sum(shares) > 0 else 1.0  # lets zero shares fill up last
-    weights = [max(share, floor) for share in shares]
+    largest = max(shares, default=0.0) or 1.0
+    weights = [max(share / largest, 1e-12) for share in shares]  # the floor lets zero shares fill up last
 
     def filled(scale: float) -> list[float]:
         return [min(max(w * scale, low), high) for w, low, high in zip(weights, least, most, strict=True)]
 
-    low, high = 0.0, max(m / w for m, w in zip(most, weights, strict=True)) + 1.0
+    low, high = 0.0, max((m / w for m, w in zip(most, weights, strict=True)), default=0.0) + 1.0
     for _ in range(200):
         middle = (low + high) / 2
         low, high = (middle, high) if sum(filled(middle)) < total else (low, middle)
