@@ -123,26 +123,30 @@ class Topology:
         """From the row and the column of each weight (integers [nnz], any order, no position twice).
 
         Raises:
-            UsageError: lengths differ, or an index is out of range or there twice.
+            UsageError: lengths differ, or an index is no integer, out of range or there twice.
         """
         if rows.shape != cols.shape or rows.dim() != 1:
             raise UsageError(
                 f"row indices of shape {tuple(rows.shape)} and column indices of shape {tuple(cols.shape)} were "
                 "given; both must be vectors of one length, an entry for each weight"
             )
-        rows, cols = rows.long(), cols.long()
+        _check_shape(shape, rows.numel())
         for name, index, size in (("row", rows, shape[0]), ("column", cols, shape[1])):
+            _check_integers(name, index)
             _check_range(name, index, size)
+        rows, cols = rows.long(), cols.long()
         return Topology.from_positions((rows * shape[1] + cols).sort().values, shape)
 
     @staticmethod
     def from_positions(positions: Tensor, shape: tuple[int, int]) -> Topology:
-        """From ascending positions row * cols + column (int64 [nnz]).
+        """From ascending positions row * cols + column (integers [nnz]).
 
         Raises:
-            UsageError: a position is out of range, out of order or there twice.
+            UsageError: not a vector of integers, or a position is out of range, out of order or there twice.
         """
         _check_shape(shape, positions.numel())
+        _check_integers("position", positions)
+        positions = positions.long()  # narrow integers would wrap in the differences below
         _check_range("position", positions, shape[0] * shape[1])
         _check_ascending(positions)
         rows = positions.div(shape[1], rounding_mode="floor")
@@ -155,9 +159,16 @@ class Topology:
         Raises:
             UsageError: the arrays do not describe sorted, unique positions within the shape.
         """
+        _check_shape(shape, indices.numel())
+        for name, index in (("row pointer", indptr), ("column", indices)):
+            _check_integers(name, index)
         indptr, indices = indptr.long(), indices.long()
-        good = indptr.shape == (shape[0] + 1,) and indices.dim() == 1
-        if not good or indptr[0] != 0 or indptr[-1] != indices.numel() or bool((indptr.diff() < 0).any()):
+        if (
+            indptr.shape != (shape[0] + 1,)
+            or indptr[0] != 0
+            or indptr[-1] != indices.numel()
+            or bool((indptr.diff() < 0).any())
+        ):
             raise UsageError(
                 f"row pointers of shape {tuple(indptr.shape)} and {indices.numel()} column indices do not describe "
                 f"a matrix of {shape[0]} rows; pointers must rise from 0 to the number of indices"
@@ -228,6 +239,14 @@ def _check_shape(shape: tuple[int, int], nnz: int) -> None:
         raise UsageError(f"a layer of {shape[0]} x {shape[1]} was given; each side must be 1 to {INT32_MAX - 1}")
     if nnz > INT32_MAX:
         raise UsageError(f"{nnz} weights were given; one layer holds at most {INT32_MAX}: lower its density")
+
+
+def _check_integers(name: str, index: Tensor) -> None:
+    if index.dim() != 1 or index.dtype == torch.bool or index.is_floating_point() or index.is_complex():
+        raise UsageError(
+            f"{name} indices of shape {tuple(index.shape)} and {index.dtype} were given; "
+            "they must be a vector of integers, e.g. of torch.int64"
+        )
 
 
 def _check_range(name: str, index: Tensor, size: int) -> None:
