@@ -17,6 +17,7 @@ from torch.nn import grad
 from torch.utils.flop_counter import register_flop_formula
 
 from tithe import _kernels
+from tithe.errors import UsageError
 from tithe.ops import dispatch
 
 _HOW = "int[2] kernel, int[2] stride, int[2] padding, int[2] dilation, int groups"
@@ -82,13 +83,21 @@ def _columns(channels: int, kernel: Pair, groups: int) -> int:
 
 
 def _weight(values: Tensor, topology: Tensor, out_channels: int, channels: int, kernel: Pair, groups: int) -> Tensor:
-    flat = dispatch.dense_weight(values, topology, out_channels, _columns(channels, kernel, groups))
+    columns = _columns(channels, kernel, groups)
+    dispatch.check(topology, out_channels, columns, values.shape[0])
+    flat = dispatch.dense_weight(values, topology, out_channels, columns)
     return flat.view(out_channels, channels // groups, *kernel)
 
 
-def _output_size(height: int, width: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> list[int]:
-    sides = zip((height, width), kernel, stride, padding, dilation, strict=True)
-    return [(side + 2 * pad - dil * (ker - 1) - 1) // step + 1 for side, ker, step, pad, dil in sides]
+def _output_size(image: Sequence[int], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> list[int]:
+    sides = zip(image[-2:], kernel, stride, padding, dilation, strict=True)
+    size = [(side + 2 * pad - dil * (ker - 1) - 1) // step + 1 for side, ker, step, pad, dil in sides]
+    if min(size) < 1:
+        raise UsageError(
+            f"an image of {image[-2]} x {image[-1]} was given, which even with a padding of {tuple(padding)} is smaller "
+            f"than the kernel {tuple(kernel)} with dilation {tuple(dilation)}; give a larger image or more padding"
+        )
+    return size
 
 
 # Reference: any device, any floating dtype, groups and dilation.
@@ -108,6 +117,7 @@ def _dx_reference(dy, values, topology, image, kernel, stride, padding, dilation
 
 def _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
     rows, cols = dy.shape[1], _columns(x.shape[1], kernel, groups)
+    dispatch.check(topology, rows, cols, nnz, (dy.shape[0], x.shape[0]))
     shape = (rows, x.shape[1] // groups, *kernel)
     dense = grad.conv2d_weight(x, shape, dy, stride, padding, dilation, groups).reshape(rows, cols)
     return dense[dispatch.row_index(topology, rows, cols), dispatch.column_index(topology, rows, cols)]
@@ -120,10 +130,11 @@ def _conv_cpu(x, values, topology, out_channels, kernel, stride, padding, dilati
     if not has_kernel(dilation, groups, x, values):
         return _conv_reference(x, values, topology, out_channels, kernel, stride, padding, dilation, groups)
     batch, channels, height, width = x.shape
+    columns, out = _columns(channels, kernel, groups), _output_size(x.shape, kernel, stride, padding, dilation)
+    dispatch.check(topology, out_channels, columns, values.shape[0])
     inner, values = dispatch.batch_innermost(x), values.contiguous()
-    out = _output_size(height, width, kernel, stride, padding, dilation)
     y = inner.new_empty(out_channels, *out, batch)
-    indptr, indices, *_ = dispatch.addresses(topology, out_channels, _columns(channels, kernel, groups))
+    indptr, indices, *_ = dispatch.addresses(topology, out_channels, columns)
     _kernels.conv2d_forward(
         *(y.data_ptr(), inner.data_ptr(), values.data_ptr(), indptr, indices),
         *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, torch.get_num_threads()),
@@ -134,10 +145,12 @@ def _conv_cpu(x, values, topology, out_channels, kernel, stride, padding, dilati
 def _dx_cpu(dy, values, topology, image, kernel, stride, padding, dilation, groups):
     if not has_kernel(dilation, groups, dy, values):
         return _dx_reference(dy, values, topology, image, kernel, stride, padding, dilation, groups)
-    batch, out_channels = dy.shape[:2]
+    batch, out_channels, *out = dy.shape
+    columns = _columns(image[0], kernel, groups)
+    sizes = (out, _output_size(image, kernel, stride, padding, dilation))
+    dispatch.check(topology, out_channels, columns, values.shape[0], sizes)
     inner, values = dispatch.batch_innermost(dy), values.contiguous()
     dx = inner.new_empty(*image, batch)
-    columns = _columns(image[0], kernel, groups)
     _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, out_channels, columns)
     _kernels.conv2d_dx(
         *(dx.data_ptr(), inner.data_ptr(), values.data_ptr(), t_indptr, t_indices, t_perm),
@@ -151,9 +164,11 @@ def _dw_cpu(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
         return _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, groups)
     out_channels = dy.shape[1]
     batch, channels, height, width = x.shape
+    columns, out = _columns(channels, kernel, groups), _output_size(x.shape, kernel, stride, padding, dilation)
+    dispatch.check(topology, out_channels, columns, nnz, (list(dy.shape), [batch, out_channels, *out]))
     inner_dy, inner_x = dispatch.batch_innermost(dy), dispatch.batch_innermost(x)
     dvalues = inner_x.new_empty(nnz)
-    indptr, indices, *_ = dispatch.addresses(topology, out_channels, _columns(channels, kernel, groups))
+    indptr, indices, *_ = dispatch.addresses(topology, out_channels, columns)
     _kernels.conv2d_dw(
         *(dvalues.data_ptr(), inner_dy.data_ptr(), inner_x.data_ptr(), indptr, indices),
         *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, torch.get_num_threads()),
@@ -165,7 +180,7 @@ def _dw_cpu(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
 
 
 def _conv_fake(x, values, topology, out_channels, kernel, stride, padding, dilation, groups):
-    out = _output_size(x.shape[2], x.shape[3], kernel, stride, padding, dilation)
+    out = _output_size(x.shape, kernel, stride, padding, dilation)
     return dispatch.batch_first(x.new_empty(out_channels, *out, x.shape[0]))
 
 

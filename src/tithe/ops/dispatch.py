@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tithe.errors import UsageError
 from tithe.topology import unpack
 
 NAMESPACE = "tithe"
@@ -33,6 +34,24 @@ def register(
     torch.library.impl(name, "CPU", kernel)
     torch.library.register_fake(name, fake)
     torch.library.register_autograd(name, backward, setup_context=save)
+
+
+def check(topology: Tensor, rows: int, cols: int, nnz: int, *pairs: tuple[Any, Any]) -> None:
+    """See that the topology is one of a [rows, cols] matrix with nnz weights, and that the sizes in each pair agree.
+
+    The kernels read and write by address: a size that does not fit would be read from someone else's memory.
+
+    Raises:
+        UsageError: they do not fit.
+    """
+    if topology.dtype != torch.int32 or topology.shape != (rows + cols + 2 + 3 * nnz,):
+        raise UsageError(
+            f"a topology of {topology.dtype} {tuple(topology.shape)} was given for {nnz} weights of a {rows} x {cols} "
+            "matrix, which it does not describe; the input's features or channels must be those of the layer"
+        )
+    for first, second in pairs:
+        if first != second:
+            raise UsageError(f"sizes {first} and {second} were given where one size was due; see the operator's shapes")
 
 
 def has_kernel(*tensors: Tensor) -> bool:

@@ -42,17 +42,20 @@ def linear_dw(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
 
 
 def _linear_reference(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
+    dispatch.check(topology, out_features, x.shape[1], values.shape[0])
     weight = dispatch.dense_weight(values, topology, out_features, x.shape[1])
     return dispatch.restride(x @ weight.t())
 
 
 def _dx_reference(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
+    dispatch.check(topology, dy.shape[1], in_features, values.shape[0])
     weight = dispatch.dense_weight(values, topology, dy.shape[1], in_features)
     return dispatch.restride(dy @ weight)
 
 
 def _dw_reference(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
     rows, cols = dy.shape[1], x.shape[1]
+    dispatch.check(topology, rows, cols, nnz, (dy.shape[0], x.shape[0]))
     dense = dy.t() @ x
     return dense[dispatch.row_index(topology, rows, cols), dispatch.column_index(topology, rows, cols)]
 
@@ -64,6 +67,7 @@ def _linear_cpu(x: Tensor, values: Tensor, topology: Tensor, out_features: int) 
     if not dispatch.has_kernel(x, values):
         return _linear_reference(x, values, topology, out_features)
     batch, cols = x.shape
+    dispatch.check(topology, out_features, cols, values.shape[0])
     inner, values = dispatch.batch_innermost(x), values.contiguous()
     y = inner.new_empty(out_features, batch)
     indptr, indices, *_ = dispatch.addresses(topology, out_features, cols)
@@ -78,6 +82,7 @@ def _dx_cpu(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> T
     if not dispatch.has_kernel(dy, values):
         return _dx_reference(dy, values, topology, in_features)
     batch, rows = dy.shape
+    dispatch.check(topology, rows, in_features, values.shape[0])
     inner, values = dispatch.batch_innermost(dy), values.contiguous()
     dx = inner.new_empty(in_features, batch)
     _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, rows, in_features)
@@ -92,6 +97,7 @@ def _dw_cpu(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
     if not dispatch.has_kernel(dy, x):
         return _dw_reference(dy, x, topology, nnz)
     (batch, rows), cols = dy.shape, x.shape[1]
+    dispatch.check(topology, rows, cols, nnz, (batch, x.shape[0]))
     inner_dy, inner_x = dispatch.batch_innermost(dy), dispatch.batch_innermost(x)
     dvalues = inner_x.new_empty(nnz)
     indptr, indices, *_ = dispatch.addresses(topology, rows, cols)
