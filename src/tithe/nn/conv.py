@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional, grad
 
 from tithe import ops
+from tithe.errors import UsageError
 from tithe.nn.layer import SparseLayer, topology_for
 from tithe.nn.linear import copy_weights, fill_dense
 from tithe.topology import Topology
 
 Pair = tuple[int, int]
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class SparseConv2d(SparseLayer):
@@ -22,6 +24,9 @@ class SparseConv2d(SparseLayer):
 
     Takes nn.Conv2d's arguments; its weight [out, in / groups, kh, kw] is the matrix [out, in / groups * kh * kw].
     Groups and dilation are computed densely, by the reference, and a warning says so once.
+
+    Raises:
+        UsageError: groups that do not divide the channels, or a padding or padding mode that nn.Conv2d has not.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class SparseConv2d(SparseLayer):
         self.kernel_size, self.stride, self.dilation = kernel, _pair(stride), _pair(dilation)
         self.padding: Pair | str = padding if isinstance(padding, str) else _pair(padding)
         self.padding_mode = padding_mode
+        self._check_arguments()
         self._border, self._padding = self._resolve_padding()
         if groups != 1 or self.dilation != (1, 1):
             warnings.warn(
@@ -80,6 +86,11 @@ class SparseConv2d(SparseLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, in, H, W] (or [in, H, W]) -> y [N, out, H', W']; y is batch-innermost in memory."""
+        if x.dim() not in (3, 4) or x.shape[-3] != self.in_channels:
+            raise UsageError(
+                f"an input of shape {tuple(x.shape)} was given; it must be [batch, {self.in_channels}, height, width] "
+                "or the same without the batch"
+            )
         if x.dim() == 3:
             return self.forward(x.unsqueeze(0)).squeeze(0)
         x = self._with_border(self._matching(x))
@@ -105,6 +116,19 @@ class SparseConv2d(SparseLayer):
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"padding={self.padding}, bias={self.bias is not None}, nnz={self.nnz}, density={self.density:.4g}"
         )
+
+    def _check_arguments(self) -> None:
+        if self.in_channels % self.groups or self.out_channels % self.groups:
+            raise UsageError(
+                f"groups={self.groups} was given; it must divide the {self.in_channels} input and the "
+                f"{self.out_channels} output channels"
+            )
+        if isinstance(self.padding, str) and self.padding not in ("valid", "same"):
+            raise UsageError(f"padding {self.padding!r} was given; allowed are 'valid', 'same' and numbers")
+        if self.padding == "same" and self.stride != (1, 1):
+            raise UsageError(f"padding 'same' was given with stride {self.stride}; it needs stride 1: pad by numbers")
+        if self.padding_mode not in PADDING_MODES:
+            raise UsageError(f"padding_mode {self.padding_mode!r} was given; allowed are {', '.join(PADDING_MODES)}")
 
     def _resolve_padding(self) -> tuple[list[int] | None, Pair]:
         """What to add around the input first (left, right, top, bottom) and what the operator pads with zeros."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tithe import ops
+from tithe.errors import UsageError
 from tithe.nn.layer import SparseLayer, topology_for
 from tithe.topology import Topology
 
@@ -64,6 +65,11 @@ class SparseLinear(SparseLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> y [..., out]; y is batch-innermost in memory."""
+        if x.shape[-1] != self.in_features:
+            raise UsageError(
+                f"an input of shape {tuple(x.shape)} was given; its last dimension must be the layer's "
+                f"{self.in_features} features"
+            )
         x = self._matching(x)
         flat = x if x.dim() == 2 else x.reshape(-1, self.in_features)
         y = self._observed(flat, ops.linear(flat, self.values, self.packed, self.out_features))

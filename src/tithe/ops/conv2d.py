@@ -94,7 +94,7 @@ def _output_size(image: Sequence[int], kernel: Pair, stride: Pair, padding: Pair
     size = [(side + 2 * pad - dil * (ker - 1) - 1) // step + 1 for side, ker, step, pad, dil in sides]
     if min(size) < 1:
         raise UsageError(
-            f"an image of {image[-2]} x {image[-1]} was given, which even with a padding of {tuple(padding)} is smaller "
+            f"an image of {image[-2]} x {image[-1]} was given, which with padding {tuple(padding)} is smaller "
             f"than the kernel {tuple(kernel)} with dilation {tuple(dilation)}; give a larger image or more padding"
         )
     return size
