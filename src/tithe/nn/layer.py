@@ -137,8 +137,8 @@ class SparseLayer(nn.Module):
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
         topology = self.topology
-        destination[prefix + "indptr"] = topology.indptr
-        destination[prefix + "indices"] = topology.indices
+        for key in INDEX_KEYS:  # copies: torch.save would write a view's whole storage, the transpose with it
+            destination[prefix + key] = getattr(topology, key).clone()
 
     def _load_from_state_dict(
         self,
@@ -154,10 +154,13 @@ class SparseLayer(nn.Module):
         if all(key in state_dict for key in keys):
             try:
                 indptr, indices, values = (state_dict[key] for key in keys)
-                self._take_topology(indptr, indices, values)
+                topology = self._read_topology(indptr, indices, values)
             except UsageError as error:
                 error_msgs.append(f"{prefix.rstrip('.')}: {error}")
                 return
+            self.replace(topology, self.values.new_empty(topology.nnz))
+            if local_metadata.get("assign_to_params_buffers"):  # the values come with their device: off meta, say
+                self.packed = topology.packed.to(values.device)
         elif strict:
             missing_keys.extend(key for key in keys[:2] if key not in state_dict)
             if prefix + "weight" in state_dict:
@@ -167,11 +170,10 @@ class SparseLayer(nn.Module):
         )
         unexpected_keys[:] = [key for key in unexpected_keys if key not in keys]
 
-    def _take_topology(self, indptr: Tensor, indices: Tensor, values: Tensor) -> None:
+    def _read_topology(self, indptr: Tensor, indices: Tensor, values: Tensor) -> Topology:
         if indices.shape != values.shape:
             raise UsageError(f"{indices.numel()} indices and {values.numel()} values were given; each value needs one")
-        topology = Topology.from_csr(indptr.cpu(), indices.cpu(), self.matrix_shape)
-        self.replace(topology, self.values.new_empty(topology.nnz))
+        return Topology.from_csr(indptr.cpu(), indices.cpu(), self.matrix_shape)
 
 
 def topology_for(

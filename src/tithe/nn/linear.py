@@ -108,9 +108,11 @@ def copy_weights(layer: SparseLayer, module: nn.Linear | nn.Conv2d) -> None:
 
 
 def fill_dense(dense: M, layer: SparseLayer) -> M:
-    """Give the dense module the sparse layer's weight, bias and training mode."""
+    """Give the dense module the sparse layer's weight, bias, training mode and what is frozen."""
     with torch.no_grad():
         dense.weight.copy_(layer.dense_weight())
         if layer.bias is not None and dense.bias is not None:
             dense.bias.copy_(layer.bias)
+            dense.bias.requires_grad_(layer.bias.requires_grad)
+    dense.weight.requires_grad_(layer.values.requires_grad)
     return dense.train(layer.training)
