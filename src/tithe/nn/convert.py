@@ -25,6 +25,18 @@ CONVERT: dict[type, type[SparseLinear] | type[SparseConv2d]] = {
 }
 
 
+HOOKS = (
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_backward_pre_hooks",
+    "_backward_hooks",
+    "_is_full_backward_hook",
+)
+
+
 def sparsify(
     model: M,
     density: float = 0.05,
@@ -46,7 +58,8 @@ def sparsify(
             starts with the variance its dense twin was given; "keep" copies the weights as they are (trained models).
 
     Returns:
-        The same model. Only exact nn.Linear and nn.Conv2d are replaced: subclasses may rely on their `.weight`.
+        The same model. Only exact nn.Linear and nn.Conv2d are replaced, hooks going along: subclasses, and modules
+        whose weight is made of others (weight_norm, pruning), may rely on their `.weight`.
 
     Raises:
         UsageError: bad density, budget, name or init; a weight that two modules share.
@@ -106,10 +119,14 @@ def _convertible(model: nn.Module, keep: list[str | type[nn.Module]]) -> dict[st
     chosen = {
         name: module
         for name, module in modules.items()
-        if type(module) in CONVERT and name not in kept and not name.startswith(inside)
+        if _is_plain(module) and name not in kept and not name.startswith(inside)
     }
     _refuse_shared_weights(model, chosen)
     return chosen  # type: ignore[return-value]
+
+
+def _is_plain(module: nn.Module) -> bool:
+    return type(module) in CONVERT and module._parameters.keys() == {"weight", "bias"}
 
 
 def _refuse_shared_weights(model: nn.Module, chosen: Mapping[str, nn.Module]) -> None:
@@ -135,5 +152,19 @@ def _swap(model: M, replacement: Callable[[nn.Module], nn.Module | None]) -> M:
             twin = done.get(child) or replacement(child)
             if twin is not None:
                 done[child] = twin
+                _move_hooks(child, twin)
                 setattr(parent, name, twin)
+                _leave_fast_path(parent)
     return model
+
+
+def _move_hooks(old: nn.Module, new: nn.Module) -> None:
+    """The user's hooks on the passes; the very same dictionaries, so that a hook's handle still removes it."""
+    for name in HOOKS:
+        setattr(new, name, getattr(old, name))
+
+
+def _leave_fast_path(parent: nn.Module) -> None:
+    """torch's encoder layer, when it evaluates, hands its Linears' weights to one fused kernel; this turns that off."""
+    if isinstance(parent, nn.TransformerEncoderLayer):
+        parent.activation_relu_or_gelu = 0
