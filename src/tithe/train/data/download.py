@@ -4,6 +4,7 @@ The bytes go to FILE.part, which outlives a broken download; a later run asks fo
 request (RFC 9110, section 14). Only a complete file with the right checksum gets its name.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from tithe.errors import UsageError
 from tithe.train.data.sources import OfficialFile
@@ -95,11 +96,13 @@ def _receive(url: str, file: OfficialFile, part: Path, progress: Progress) -> No
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         start = _start(url, response, file, have)
         if start is None:
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise requests.ConnectionError("the server and the half-finished file disagree, beginning anew")
         with part.open("r+b" if start else "wb") as out:
             out.seek(start)
-            _copy(response, out, file, start, progress)
+            # What broke is said below, in bytes of the file.
+            with contextlib.suppress(ProtocolError):
+                _copy(response, out, file, start, progress)
     if _size(part) < file.size:
         raise requests.ConnectionError(f"the connection broke after {_size(part)} of {file.size} bytes")
 
@@ -129,17 +132,14 @@ def _start(url: str, response: requests.Response, file: OfficialFile, have: int)
 def _copy(response: requests.Response, out: BinaryIO, file: OfficialFile, start: int, progress: Progress) -> None:
     done = start
     progress(file.name, done, file.size)
-    try:
-        for chunk in response.raw.stream(_CHUNK, decode_content=False):
-            out.write(chunk[: file.size + 1 - done])  # one byte too many is enough to be found out
-            done = min(done + len(chunk), file.size + 1)
-            progress(file.name, min(done, file.size), file.size)
-            if done > file.size:
-                return
-    finally:
-        out.truncate(done)
-        out.flush()
-        os.fsync(out.fileno())
+    for chunk in response.raw.stream(_CHUNK, decode_content=False):
+        out.write(chunk[: file.size + 1 - done])  # one byte too many is enough to be found out
+        done += len(chunk)
+        progress(file.name, min(done, file.size), file.size)
+        if done > file.size:
+            return
+    out.flush()
+    os.fsync(out.fileno())
 
 
 def _accept(file: OfficialFile, part: Path) -> bool:

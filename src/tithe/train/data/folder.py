@@ -35,9 +35,10 @@ class _Format:
 def load_folder(path: Path) -> Dataset:
     """Reads PATH/train/<class>/* and PATH/test/<class>/*, or PATH/<class>/* with a fixed split of each class.
 
-    Classes are numbered in the order of their folders' names. Images are 8-bit and of one size: uint8
-    [n, 1, H, W] if all are gray, else [n, 3, H, W]; transparency is dropped. Names that begin with a dot and
-    files that are not images by their suffix are passed over.
+    The split is 80 % for training and 20 % for testing, the same for the same file names. Classes are numbered in
+    the order of their folders' names. Images are 8-bit and of one size: uint8 [n, 1, H, W] if all are gray, else
+    [n, 3, H, W]; transparency is dropped. Names that begin with a dot and files that are not images by their
+    suffix are passed over.
 
     Raises:
         UsageError: folders missing or empty, an image that cannot be read or differs in size.
@@ -77,7 +78,8 @@ def _items(folder: Path, names: Sequence[str]) -> list[_Item]:
         raise UsageError(f"{folder / strange[0]} is a class that the training set lacks; add it there, or remove it")
     items = []
     for label, name in enumerate(names):
-        found = sorted(p for p in (folder / name).glob("*") if _is_image(p))
+        # By name: the order of paths differs between systems.
+        found = sorted((p for p in (folder / name).glob("*") if _is_image(p)), key=lambda p: p.name)
         if not found:
             raise UsageError(
                 f"{folder / name} has no images ({', '.join(sorted(_SUFFIXES))}); put some there, or remove the class"
