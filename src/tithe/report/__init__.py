@@ -1,0 +1,7 @@
+"""From the figures of a run, `report.json`, to a table and pictures. Reads numbers only: no model, no data."""
+
+from tithe.report.curves import curves
+from tithe.report.pixels import first_layer
+from tithe.report.table import table
+
+__all__ = ["curves", "first_layer", "table"]
