@@ -4,6 +4,7 @@
 #include <nanobind/nanobind.h>
 
 #include "conv2d.hpp"
+#include "core.hpp"
 #include "linear.hpp"
 #include "naive.hpp"
 
@@ -81,12 +82,12 @@ NB_MODULE(_kernels, m) {
     const auto bind = [&m](const char* name, auto function) {
         m.def(name, function, nb::call_guard<nb::gil_scoped_release>());
     };
-    bind("linear_forward", &linear_forward_at<&naive_linear_forward>);
-    bind("linear_dx", &linear_dx_at<&naive_linear_dx>);
-    bind("linear_dw", &linear_dw_at<&naive_linear_dw>);
-    bind("conv2d_forward", &conv2d_forward_at<&naive_conv2d_forward>);
-    bind("conv2d_dx", &conv2d_dx_at<&naive_conv2d_dx>);
-    bind("conv2d_dw", &conv2d_dw_at<&naive_conv2d_dw>);
+    bind("linear_forward", &linear_forward_at<&linear_forward>);
+    bind("linear_dx", &linear_dx_at<&linear_dx>);
+    bind("linear_dw", &linear_dw_at<&linear_dw>);
+    bind("conv2d_forward", &conv2d_forward_at<&conv2d_forward>);
+    bind("conv2d_dx", &conv2d_dx_at<&conv2d_dx>);
+    bind("conv2d_dw", &conv2d_dw_at<&conv2d_dw>);
     bind("naive_linear_forward", &linear_forward_at<&naive_linear_forward>);
     bind("naive_linear_dx", &linear_dx_at<&naive_linear_dx>);
     bind("naive_linear_dw", &linear_dw_at<&naive_linear_dw>);
@@ -94,4 +95,5 @@ NB_MODULE(_kernels, m) {
     bind("naive_conv2d_dx", &conv2d_dx_at<&naive_conv2d_dx>);
     bind("naive_conv2d_dw", &conv2d_dw_at<&naive_conv2d_dw>);
     m.def("has_openmp", &has_openmp);
+    m.def("use_lanes", &use_lanes);
 }

@@ -1,10 +1,9 @@
 """CPU kernels for sparse layers: float32 values, int32 topology, batch innermost in memory.
 
-Every array is passed as its address (`Tensor.data_ptr()`), every size as an int. Nothing is checked here: a wrong
-address or size is undefined behaviour. Order: outputs, inputs, sizes, number of threads. Outputs are fully
-written (rows without weights become 0), never read, and must not overlap an input. The interpreter's lock is
-released. The result has the same bits for any number of threads. `MemoryError` where a scratch buffer cannot
-be had.
+Every array is passed as its address (`Tensor.data_ptr()`), every size as an int. Nothing is checked here: a
+wrong address or size is undefined behaviour. Order: outputs, inputs, sizes, number of threads. Outputs are fully
+written (rows without weights become 0) and must not overlap an input. The interpreter's lock is released. The
+result has the same bits for any number of threads. `MemoryError` where a scratch buffer cannot be had.
 
 In memory x is [cols, batch] or [in_channels, height, width, batch], y is [rows, batch] or
 [out_channels, out_height, out_width, batch], where out = (size + 2 * padding - kernel) // stride + 1.
@@ -15,6 +14,9 @@ t_indices[q] for q in t_indptr[j] .. t_indptr[j + 1].
 
 def has_openmp() -> bool:
     """Whether the kernels were built with OpenMP; without it `n_threads` has no effect."""
+
+def use_lanes(most: int, /) -> int:
+    """For tests: use vector registers of at most `most` floats (4, 8 or 16); returns what is used from now on."""
 
 def linear_forward(
     y: int,

@@ -1,0 +1,226 @@
+#include "conv2d.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+
+#include "core.hpp"
+
+namespace tithe {
+namespace {
+
+// An image [channels, height, width, N] laid out so that each tap of a kernel reads contiguous runs: zeros around it,
+// and with a stride s the columns sorted by their number modulo s, so that neighbours in the output are neighbours
+// here too. In memory [channel, line, phase, column / s, N]; `phases` is s, or less where no tap reads the others.
+struct Layout {
+    int64_t channels, height, width, batch;  // of the image
+    int64_t top, left;                       // zeros before it
+    int64_t lines, columns;                  // of the padded image
+    int64_t stride, phases;
+
+    // Sizes in batches.
+    int64_t phase_size() const { return (columns + stride - 1) / stride; }
+    int64_t line_size() const { return phases * phase_size(); }
+    int64_t plane_size() const { return lines * line_size(); }
+    int64_t size() const { return channels * plane_size(); }
+    bool is_plain() const { return lines == height && columns == width && stride == 1; }
+};
+
+void copy_line(float* to, const float* from, const Layout& at) {
+    const int64_t n = at.batch;
+    if (at.stride == 1) {
+        std::fill_n(to, at.left * n, 0.0f);
+        std::memcpy(to + at.left * n, from, at.width * n * sizeof(float));
+        std::fill_n(to + (at.left + at.width) * n, (at.columns - at.left - at.width) * n, 0.0f);
+        return;
+    }
+    for (int64_t phase = 0; phase < at.phases; ++phase) {
+        for (int64_t q = 0; q < at.phase_size(); ++q, to += n) {
+            const int64_t column = q * at.stride + phase - at.left;
+            if (column < 0 || column >= at.width) {
+                std::fill_n(to, n, 0.0f);
+            } else {
+                std::memcpy(to, from + column * n, n * sizeof(float));
+            }
+        }
+    }
+}
+
+// The image in its layout: itself where nothing has to be moved, else a copy.
+class Image {
+  public:
+    Image(const float* image, const Layout& at, int n_threads) : copy_(at.is_plain() ? 0 : at.size() * at.batch) {
+        if (at.size() > std::numeric_limits<int32_t>::max()) {
+            throw std::overflow_error("one padded example has more than 2^31 - 1 elements; use a smaller image");
+        }
+        data_ = at.is_plain() ? image : copy_.get();
+        if (at.is_plain() || at.batch == 0) return;
+#pragma omp parallel for schedule(static) num_threads(std::max(n_threads, 1))
+        for (int64_t i = 0; i < at.channels * at.lines; ++i) {
+            const int64_t channel = i / at.lines, line = i % at.lines - at.top;
+            float* to = copy_.get() + i * at.line_size() * at.batch;
+            if (line < 0 || line >= at.height) {
+                std::fill_n(to, at.line_size() * at.batch, 0.0f);
+            } else {
+                copy_line(to, image + (channel * at.height + line) * at.width * at.batch, at);
+            }
+        }
+    }
+    const float* data() const { return data_; }
+
+  private:
+    Scratch<float> copy_;
+    const float* data_;
+};
+
+Layout input_layout(const ConvShape& s) {
+    return {s.in_channels,
+            s.height,
+            s.width,
+            s.batch,
+            s.padding_h,
+            s.padding_w,
+            s.height + 2 * s.padding_h,
+            s.width + 2 * s.padding_w,
+            s.stride_w,
+            std::min(s.stride_w, s.kernel_w)};
+}
+
+// Where in the input's layout the run of each nonzero begins, in batches.
+Scratch<int32_t> input_places(const int32_t* indices, int64_t nnz, const ConvShape& s, const Layout& at) {
+    const int64_t area = s.kernel_area();
+    Scratch<int32_t> of_column(s.in_channels * area);
+    for (int64_t j = 0; j < s.in_channels * area; ++j) {
+        const int64_t channel = j / area, ky = j / s.kernel_w % s.kernel_h, kx = j % s.kernel_w;
+        of_column[j] = static_cast<int32_t>(channel * at.plane_size() + ky * at.line_size() +
+                                            kx % s.stride_w * at.phase_size() + kx / s.stride_w);
+    }
+    Scratch<int32_t> places(nnz);
+    for (int64_t p = 0; p < nnz; ++p) places[p] = of_column[indices[p]];
+    return places;
+}
+
+Runs output_lines(const ConvShape& s, const Layout& at) {
+    const int64_t length = s.out_width() * s.batch;
+    return {s.out_height(), length, s.stride_h * at.line_size() * s.batch, length, s.out_height() * length};
+}
+
+// One axis of the input's gradient. Input i, counted from the start of the padding u = i + padding, takes from output
+// o through tap k where u = o * stride + k. With u = uq * stride + phase and k = kq * stride + phase that is
+// o = uq - kq: taps and inputs of one phase make a convolution of stride 1.
+struct Axis {
+    int64_t size, out, kernel, stride, padding;
+
+    // Zeros that dy needs in front and behind so that uq - kq is always inside; 0 where padding exceeds the kernel.
+    int64_t before() const { return std::max<int64_t>((kernel - 1) / stride - padding / stride, 0); }
+    int64_t after() const { return std::max<int64_t>((padding + size - 1) / stride + 1 - out, 0); }
+    // The first input of a phase, how many there are, and the first's uq.
+    int64_t first(int64_t phase) const { return ((phase - padding) % stride + stride) % stride; }
+    int64_t count(int64_t phase) const { return std::max<int64_t>((size - first(phase) + stride - 1) / stride, 0); }
+    int64_t first_q(int64_t phase) const { return (first(phase) + padding) / stride; }
+};
+
+// The transposed weight in the order that the phases of dx need: for one phase, row by row (row = input channel).
+class PhaseTerms {
+  public:
+    PhaseTerms(const float* values, const int32_t* t_indptr, const int32_t* t_indices, const int32_t* t_perm,
+               const ConvShape& s)
+        : values_(values), t_indptr_(t_indptr), t_indices_(t_indices), t_perm_(t_perm), s_(s),
+          indptr_(s.in_channels + 1), places_(t_indptr[s.in_channels * s.kernel_area()]),
+          weights_(t_indptr[s.in_channels * s.kernel_area()]) {}
+
+    // The nonzeros whose kernel row and column are in phase; places count from where uq = 0 is in dy's layout.
+    Terms of(int64_t phase_h, int64_t phase_w, const Layout& at) {
+        int32_t p = 0;
+        for (int64_t channel = 0; channel < s_.in_channels; ++channel) {
+            indptr_[channel] = p;
+            for (int64_t ky = phase_h; ky < s_.kernel_h; ky += s_.stride_h) {
+                for (int64_t kx = phase_w; kx < s_.kernel_w; kx += s_.stride_w) {
+                    const int64_t tap = ky / s_.stride_h * at.line_size() + kx / s_.stride_w;
+                    const int64_t column = (channel * s_.kernel_h + ky) * s_.kernel_w + kx;
+                    for (int64_t q = t_indptr_[column]; q < t_indptr_[column + 1]; ++q, ++p) {
+                        places_[p] = static_cast<int32_t>(t_indices_[q] * at.plane_size() - tap);
+                        weights_[p] = values_[t_perm_[q]];
+                    }
+                }
+            }
+        }
+        indptr_[s_.in_channels] = p;
+        return {s_.in_channels, indptr_.get(), places_.get(), s_.batch, weights_.get(), nullptr};
+    }
+
+  private:
+    const float* values_;
+    const int32_t *t_indptr_, *t_indices_, *t_perm_;
+    const ConvShape& s_;
+    Scratch<int32_t> indptr_, places_;
+    Scratch<float> weights_;
+};
+
+// Spreads the columns of one phase, [lines, count, N], over the lines of dx: every stride-th from the first on.
+void spread(float* dx, const float* strip, int64_t lines, int64_t width, int64_t batch, const Axis& axis, int64_t phase,
+            int n_threads) {
+    const int64_t count = axis.count(phase), first = axis.first(phase);
+#pragma omp parallel for schedule(static) num_threads(std::max(n_threads, 1))
+    for (int64_t line = 0; line < lines; ++line) {
+        for (int64_t q = 0; q < count; ++q) {
+            std::memcpy(dx + (line * width + first + q * axis.stride) * batch, strip + (line * count + q) * batch,
+                        batch * sizeof(float));
+        }
+    }
+}
+
+}  // namespace
+
+void conv2d_forward(float* y, const float* x, const float* values, const int32_t* indptr, const int32_t* indices,
+                    ConvShape s, int n_threads) {
+    const Layout at = input_layout(s);
+    const Image input(x, at, n_threads);
+    auto places = input_places(indices, indptr[s.out_channels], s, at);
+    multiply(y, input.data(), {s.out_channels, indptr, places.get(), s.batch, values, nullptr}, output_lines(s, at), n_threads);
+}
+
+void conv2d_dx(float* dx, const float* dy, const float* values, const int32_t* t_indptr, const int32_t* t_indices,
+               const int32_t* t_perm, ConvShape s, int n_threads) {
+    const int64_t n = s.batch, lines = s.in_channels * s.height;
+    if (lines * s.width * n == 0) return;
+    const Axis vertical{s.height, s.out_height(), s.kernel_h, s.stride_h, s.padding_h};
+    const Axis horizontal{s.width, s.out_width(), s.kernel_w, s.stride_w, s.padding_w};
+    const Layout at{s.out_channels,
+                    vertical.out,
+                    horizontal.out,
+                    n,
+                    vertical.before(),
+                    horizontal.before(),
+                    vertical.before() + vertical.out + vertical.after(),
+                    horizontal.before() + horizontal.out + horizontal.after(),
+                    1,
+                    1};
+    const Image grad(dy, at, n_threads);
+    PhaseTerms terms(values, t_indptr, t_indices, t_perm, s);
+    // With a stride, the columns of a phase are not neighbours in dx: they are made side by side, then spread.
+    Scratch<float> strip(s.stride_w == 1 ? 0 : lines * ((s.width + s.stride_w - 1) / s.stride_w) * n);
+    for (int64_t phase_w = 0; phase_w < s.stride_w; ++phase_w) {
+        const int64_t length = horizontal.count(phase_w) * n;
+        float* to = s.stride_w == 1 ? dx : strip.get();
+        for (int64_t phase_h = 0; phase_h < s.stride_h; ++phase_h) {
+            const float* from = grad.data() + ((vertical.first_q(phase_h) + at.top) * at.line_size() +
+                                             horizontal.first_q(phase_w) + at.left) * n;
+            multiply(to + vertical.first(phase_h) * length, from, terms.of(phase_h, phase_w, at),
+                     {vertical.count(phase_h), length, at.line_size() * n, s.stride_h * length, s.height * length}, n_threads);
+        }
+        if (s.stride_w > 1) spread(dx, to, lines, s.width, n, horizontal, phase_w, n_threads);
+    }
+}
+
+void conv2d_dw(float* dvalues, const float* dy, const float* x, const int32_t* indptr, const int32_t* indices,
+               ConvShape s, int n_threads) {
+    const Layout at = input_layout(s);
+    const Image input(x, at, n_threads);
+    auto places = input_places(indices, indptr[s.out_channels], s, at);
+    inner_products(dvalues, dy, input.data(), {s.out_channels, indptr, places.get(), s.batch, nullptr, nullptr}, output_lines(s, at),
+                   n_threads);
+}
+
+}  // namespace tithe

@@ -1,0 +1,65 @@
+// The two loops that every kernel is made of. With the batch innermost, a nonzero is one weight times a contiguous
+// run of floats, and a kernel is a list of places: where in x the run of each nonzero begins.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <new>
+
+namespace tithe {
+
+// A sparse matrix: row r has the nonzeros indptr[r] .. indptr[r + 1].
+struct Terms {
+    int64_t rows;
+    const int32_t* indptr;   // [rows + 1]
+    const int32_t* places;   // [nnz] where the run of each nonzero begins, counted in batches from x's first run
+    int64_t batch;           // floats
+    const float* values;     // [nnz], or null where only places matter
+    const int32_t* perm;     // [nnz] nonzero p has the weight values[perm[p]]; null: values[p]
+};
+
+// The runs of one row of the result: `count` stretches of `length` contiguous floats. For a linear layer one stretch,
+// the batch; for a convolution one for each output line, out_width * batch long.
+struct Runs {
+    int64_t count, length;
+    int64_t x_step, y_step;  // floats from one stretch to the next in x, in y
+    int64_t y_row;           // floats from one row to the next in y
+
+    // Stretches that follow each other without a gap, in x and y, are one.
+    Runs merged() const {
+        const bool gapless = x_step == length && y_step == length;
+        return gapless ? Runs{1, count * length, 0, 0, y_row} : *this;
+    }
+};
+
+// y[r, i] = sum over p in row r of weight p * x[places[p] * batch + i], for each i of each run.
+void multiply(float* y, const float* x, const Terms& terms, const Runs& runs, int n_threads);
+
+// dvalues[p] = sum over all i of dy[row of p, i] * x[places[p] * batch + i].
+void inner_products(float* dvalues, const float* dy, const float* x, const Terms& terms, const Runs& runs,
+                    int n_threads);
+
+// Tests only: use registers of at most this many floats (4, 8, 16). Returns what this machine then uses. Must not be
+// called while a kernel runs.
+int use_lanes(int most);
+
+// An uninitialised array on cache-line borders, for one call.
+template <class T>
+class Scratch {
+  public:
+    explicit Scratch(int64_t size) : data_(allocate(size)) {}
+    T* get() { return data_.get(); }
+    T& operator[](int64_t i) { return data_.get()[i]; }
+
+  private:
+    static constexpr std::align_val_t line{64};
+    struct Free {
+        void operator()(T* data) const { ::operator delete(data, line); }
+    };
+    static T* allocate(int64_t size) {
+        return static_cast<T*>(::operator new(static_cast<size_t>(size) * sizeof(T), line));
+    }
+    std::unique_ptr<T, Free> data_;
+};
+
+}  // namespace tithe

@@ -1,0 +1,142 @@
+// The core loops for one instruction set. core.cpp includes this file once for each, in a namespace of its own, with
+// TITHE_TARGET (function attribute) and TITHE_LANES (floats in a register) defined. Each function carries the attribute
+// itself: vector code that is inlined from a function without it has already been split for the oldest machine.
+
+#define TITHE_INLINE TITHE_TARGET __attribute__((always_inline)) inline
+
+typedef float Wide __attribute__((vector_size(4 * TITHE_LANES)));
+typedef int32_t WideMask __attribute__((vector_size(4 * TITHE_LANES)));
+typedef float Eight __attribute__((vector_size(32)));
+typedef float Four __attribute__((vector_size(16)));
+
+// memcpy is how C++ spells a load or store that need not be aligned; it becomes one instruction.
+template <class V>
+TITHE_INLINE V load(const void* from) {
+    V v;
+    __builtin_memcpy(&v, from, sizeof(V));
+    return v;
+}
+
+// `width` columns of the result for rows [begin, end), in `count` registers that stay put while the row's nonzeros
+// pass by. The last register ends at the last column, so it overlaps the one before it unless width = count * lanes:
+// the columns in common are computed twice, with the same bits.
+template <class V, int count>
+TITHE_INLINE void multiply_block(float* y, const float* x, const Terms& terms, int64_t y_row, int64_t begin,
+                                 int64_t end, int64_t width) {
+    constexpr int lanes = sizeof(V) / sizeof(float);
+    const int64_t last = width - lanes;
+    for (int64_t row = begin; row < end; ++row) {
+        V sum[count] = {};
+        for (int64_t p = terms.indptr[row]; p < terms.indptr[row + 1]; ++p) {
+            const float weight = terms.values[terms.perm ? terms.perm[p] : p];
+            const float* run = x + terms.places[p] * terms.batch;
+#pragma GCC unroll 8
+            for (int i = 0; i < count - 1; ++i) sum[i] += weight * load<V>(run + i * lanes);
+            sum[count - 1] += weight * load<V>(run + last);
+        }
+        float* to = y + row * y_row;
+#pragma GCC unroll 8
+        for (int i = 0; i < count - 1; ++i) __builtin_memcpy(to + i * lanes, &sum[i], sizeof(V));
+        __builtin_memcpy(to + last, &sum[count - 1], sizeof(V));
+    }
+}
+
+// Picks the block that covers `width` columns, 1 <= width <= 8 * TITHE_LANES.
+TITHE_TARGET void multiply_rows(float* y, const float* x, const Terms& terms, int64_t y_row, int64_t begin, int64_t end,
+                                int64_t width) {
+#define TITHE_BLOCK(V, count) return multiply_block<V, count>(y, x, terms, y_row, begin, end, width)
+    if (width >= TITHE_LANES) {
+        switch ((width + TITHE_LANES - 1) / TITHE_LANES) {
+            case 1: TITHE_BLOCK(Wide, 1);
+            case 2: TITHE_BLOCK(Wide, 2);
+            case 3: TITHE_BLOCK(Wide, 3);
+            case 4: TITHE_BLOCK(Wide, 4);
+            case 5: TITHE_BLOCK(Wide, 5);
+            case 6: TITHE_BLOCK(Wide, 6);
+            case 7: TITHE_BLOCK(Wide, 7);
+            default: TITHE_BLOCK(Wide, 8);
+        }
+    }
+#if TITHE_LANES > 8
+    if (width >= 8) TITHE_BLOCK(Eight, 2);
+#endif
+#if TITHE_LANES > 4
+    if (width >= 4) TITHE_BLOCK(Four, 2);
+#endif
+    if (width == 3) TITHE_BLOCK(float, 3);
+    if (width == 2) TITHE_BLOCK(float, 2);
+    TITHE_BLOCK(float, 1);
+#undef TITHE_BLOCK
+}
+
+// The sum of a register's floats, by halves.
+TITHE_INLINE float total(Four v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+#if TITHE_LANES >= 8
+TITHE_INLINE float total(Eight v) {
+    Four half[2];
+    __builtin_memcpy(half, &v, sizeof(v));
+    return total(half[0] + half[1]);
+}
+#endif
+#if TITHE_LANES >= 16
+TITHE_INLINE float total(Wide v) {
+    Eight half[2];
+    __builtin_memcpy(half, &v, sizeof(v));
+    return total(half[0] + half[1]);
+}
+#endif
+
+// v with its first floats set to 0 where `keep` is 0.
+TITHE_INLINE Wide masked(Wide v, WideMask keep) { return reinterpret_cast<Wide>(reinterpret_cast<WideMask>(v) & keep); }
+
+// Inner products of one stretch of dy with `count` stretches of x, side by side so that dy is loaded once.
+template <int count>
+TITHE_INLINE void dots(float* out, const float* dy, const float* x, const int32_t* places, int64_t batch,
+                       int64_t length, bool add) {
+    const float* runs[count];
+    float product[count] = {};
+    for (int k = 0; k < count; ++k) runs[k] = x + places[k] * batch;
+    if (length >= TITHE_LANES) {
+        Wide sum[count] = {};
+        int64_t i = 0;
+        for (; i + TITHE_LANES <= length; i += TITHE_LANES) {
+            const Wide d = load<Wide>(dy + i);
+#pragma GCC unroll 8
+            for (int k = 0; k < count; ++k) sum[k] += d * load<Wide>(runs[k] + i);
+        }
+        if (i < length) {  // the rest sits at the end of a last register; its front has been summed already
+            const WideMask keep = load<WideMask>(none_then_all + 16 - TITHE_LANES + (length - i));
+            const Wide d = masked(load<Wide>(dy + length - TITHE_LANES), keep);
+#pragma GCC unroll 8
+            for (int k = 0; k < count; ++k) sum[k] += d * masked(load<Wide>(runs[k] + length - TITHE_LANES), keep);
+        }
+#pragma GCC unroll 8
+        for (int k = 0; k < count; ++k) product[k] = total(sum[k]);
+    } else {
+        for (int64_t i = 0; i < length; ++i) {
+#pragma GCC unroll 8
+            for (int k = 0; k < count; ++k) product[k] += dy[i] * runs[k][i];
+        }
+    }
+    for (int k = 0; k < count; ++k) out[k] = add ? out[k] + product[k] : product[k];
+}
+
+// One stretch's share of dvalues for rows [begin, end): added to what is there, or (add = false) in place of it.
+TITHE_TARGET void dot_rows(float* dvalues, const float* dy, const float* x, const Terms& terms, int64_t y_row,
+                           int64_t begin, int64_t end, int64_t length, bool add) {
+    for (int64_t row = begin; row < end; ++row) {
+        const float* d = dy + row * y_row;
+        for (int64_t p = terms.indptr[row]; p < terms.indptr[row + 1];) {
+            const int64_t left = terms.indptr[row + 1] - p;
+            float* out = dvalues + p;
+            const int32_t* places = terms.places + p;
+            if (left >= 4) dots<4>(out, d, x, places, terms.batch, length, add);
+            if (left == 3) dots<3>(out, d, x, places, terms.batch, length, add);
+            if (left == 2) dots<2>(out, d, x, places, terms.batch, length, add);
+            if (left == 1) dots<1>(out, d, x, places, terms.batch, length, add);
+            p += 4;
+        }
+    }
+}
+
+#undef TITHE_INLINE

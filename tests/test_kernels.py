@@ -1,0 +1,256 @@
+"""The CPU kernels: fast against naive, naive against torch in double, and nothing written or read out of bounds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import conv2d
+
+from tithe import _kernels
+
+GUARD = 64  # floats before and after each array
+WIDEST = 16  # floats in the widest register there is
+KERNELS = ("forward", "dx", "dw")
+BATCHES = st.sampled_from([0, 1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 64, 100, 127, 128, 129, 300])
+DENSITIES = st.sampled_from([0.0, 0.05, 0.2, 0.5, 1.0])
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Sizes, a topology and data for one layer. In memory the batch is innermost."""
+
+    sizes: tuple[int, ...]  # as the kernels take them: (rows, cols, batch) or the eleven of a convolution
+    density: float
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return "linear" if len(self.sizes) == 3 else "conv2d"
+
+    @property
+    def batch(self) -> int:
+        return self.sizes[-1]
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        if self.name == "linear":
+            return self.sizes[:2]
+        out_channels, in_channels, _, _, kernel_h, kernel_w, *_ = self.sizes
+        return out_channels, in_channels, kernel_h, kernel_w
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return (self.sizes[1], self.batch) if self.name == "linear" else (*self.sizes[1:4], self.batch)
+
+    @property
+    def y_shape(self) -> tuple[int, ...]:
+        if self.name == "linear":
+            return self.sizes[0], self.batch
+        rows, _, height, width, kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w, batch = self.sizes
+        out_height = (height + 2 * padding_h - kernel_h) // stride_h + 1
+        return rows, out_height, (width + 2 * padding_w - kernel_w) // stride_w + 1, batch
+
+    @cached_property
+    def mask(self) -> np.ndarray:  # bool [rows, cols]
+        rows, *cols = self.weight_shape
+        return np.random.default_rng(self.seed).random((rows, int(np.prod(cols)))) < self.density
+
+    def random(self, shape: tuple[int, ...] | int, salt: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, salt]).standard_normal(shape).astype(np.float32)
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        return self.random(self.x_shape, 1)
+
+    @cached_property
+    def dy(self) -> np.ndarray:
+        return self.random(self.y_shape, 2)
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        return self.random(int(self.mask.sum()), 3)
+
+    @cached_property
+    def csr(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indptr and indices."""
+        return pointers(self.mask.sum(1)), self.mask.nonzero()[1].astype(np.int32)
+
+    @cached_property
+    def transposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Indptr and indices of the transpose, and where its values sit in `values`."""
+        rows, cols = self.mask.nonzero()
+        perm = np.lexsort((rows, cols))
+        return pointers(self.mask.sum(0)), rows[perm].astype(np.int32), perm.astype(np.int32)
+
+
+def pointers(counts: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+
+
+def guarded(array: np.ndarray, fence: float | int) -> tuple[np.ndarray, np.ndarray]:
+    """A copy of the array with fences around it, and the whole buffer."""
+    buffer = np.full(array.size + 2 * GUARD, fence, array.dtype)
+    inside = buffer[GUARD : GUARD + array.size]
+    inside[:] = array.ravel()
+    return inside, buffer
+
+
+def run(layer: Layer, kernel: str, *, naive: bool = False, threads: int = 1, absolute: bool = False) -> np.ndarray:
+    """Call a kernel on poisoned outputs (NaN) between fences; inputs stand between NaN, so that a stray read shows."""
+    inputs = {
+        "forward": (layer.x, layer.values, *layer.csr),
+        "dx": (layer.dy, layer.values, *layer.transposed),
+        "dw": (layer.dy, layer.x, *layer.csr),
+    }[kernel]
+    shape = {"forward": layer.y_shape, "dx": layer.x_shape, "dw": layer.values.shape}[kernel]
+    out, buffer = guarded(np.full(shape, np.nan, np.float32), 12345)
+    if absolute:
+        inputs = tuple(np.abs(array) for array in inputs)
+    kept = [guarded(array, np.nan if array.dtype == np.float32 else 2**30)[0] for array in inputs]
+    function = getattr(_kernels, f"{'naive_' if naive else ''}{layer.name}_{kernel}")
+    function(out.ctypes.data, *(array.ctypes.data for array in kept), *layer.sizes, threads)
+    assert (buffer[:GUARD] == 12345).all(), "written before the output"
+    assert (buffer[GUARD + out.size :] == 12345).all(), "written behind the output"
+    for array, before in zip(kept, inputs, strict=True):
+        np.testing.assert_array_equal(array, before.ravel(), "an input was changed")
+    return out.reshape(shape)
+
+
+def reference(layer: Layer, kernel: str) -> np.ndarray:
+    """The same by torch on the masked dense weight, in double."""
+    weight = torch.zeros(layer.mask.shape, dtype=torch.float64)
+    weight[torch.from_numpy(layer.mask)] = torch.from_numpy(layer.values).double()
+    weight.requires_grad_()
+    x = torch.from_numpy(layer.x).double().requires_grad_()
+    if layer.name == "linear":
+        y = weight @ x
+    else:
+        dense = weight.reshape(layer.weight_shape)
+        y = conv2d(x.permute(3, 0, 1, 2), dense, stride=layer.sizes[6:8], padding=layer.sizes[8:10]).permute(1, 2, 3, 0)
+    if kernel == "forward":
+        return y.detach().numpy()
+    dx, dw = torch.autograd.grad(y, (x, weight), torch.from_numpy(layer.dy).double())
+    return dx.numpy() if kernel == "dx" else dw.numpy()[layer.mask]
+
+
+def assert_close(actual: np.ndarray, expected: np.ndarray, magnitude: np.ndarray) -> None:
+    """|actual - expected| <= 1e-5 * sum of the |terms|: what rounding can do, far below what a lost term does."""
+    assert not np.isnan(actual).any(), "an element was not written, or memory outside an input was read"
+    np.testing.assert_array_less(np.abs(actual - expected), 1e-5 * magnitude + 1e-30)
+
+
+def check(layer: Layer, kernel: str) -> None:
+    magnitude = run(layer, kernel, naive=True, absolute=True)
+    naive = run(layer, kernel, naive=True)
+    if layer.batch > 0:  # torch refuses empty batches in places
+        assert_close(naive, reference(layer, kernel), magnitude)
+    fast = run(layer, kernel)
+    assert_close(fast, naive, magnitude)
+    for threads in (2, 3):
+        np.testing.assert_array_equal(run(layer, kernel, threads=threads), fast)
+
+
+@st.composite
+def linears(draw: st.DrawFn) -> Layer:
+    rows, cols = draw(st.integers(0, 40)), draw(st.integers(0, 40))
+    return Layer((rows, cols, draw(BATCHES)), draw(DENSITIES), draw(st.integers(0, 99)))
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> Layer:
+    pair = lambda low, high: (draw(st.integers(low, high)), draw(st.integers(low, high)))  # noqa: E731
+    (channels, kernel, stride, padding) = pair(1, 5), pair(1, 5), pair(1, 3), pair(0, 6)
+    least = [max(1, k - 2 * p) for k, p in zip(kernel, padding, strict=True)]
+    size = [draw(st.integers(low, low + 8)) for low in least]
+    batch = draw(st.sampled_from([0, 1, 2, 3, 5, 7, 16, 33, 128]))
+    return Layer((*channels, *size, *kernel, *stride, *padding, batch), draw(DENSITIES), draw(st.integers(0, 99)))
+
+
+@pytest.fixture(params=[4, 8, 16], ids=lambda lanes: f"{lanes}-lanes")
+def lanes(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A test that uses this runs on each instruction set that the machine has."""
+    if _kernels.use_lanes(request.param) != request.param:
+        pytest.skip(f"this machine has no registers of {request.param} floats")
+    yield request.param
+    _kernels.use_lanes(WIDEST)
+
+
+battery = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@pytest.mark.usefixtures("lanes")
+@pytest.mark.parametrize("kernel", KERNELS)
+@battery
+@given(layer=linears())
+@example(layer=Layer((1, 1, 1), 1.0))
+@example(layer=Layer((0, 0, 0), 1.0))
+@example(layer=Layer((3, 2, 2065), 1.0))  # a batch of many blocks
+def test_linear(kernel: str, layer: Layer) -> None:
+    check(layer, kernel)
+
+
+@pytest.mark.usefixtures("lanes")
+@pytest.mark.parametrize("kernel", KERNELS)
+@battery
+@given(layer=convolutions())
+@example(layer=Layer((2, 3, 8, 9, 1, 1, 1, 1, 0, 0, 7), 0.5))  # pointwise: one run for the whole image
+@example(layer=Layer((2, 3, 8, 9, 1, 1, 2, 3, 0, 0, 7), 0.5))  # strides that skip inputs: their gradient is 0
+@example(layer=Layer((2, 2, 4, 5, 2, 3, 1, 1, 4, 5, 3), 1.0))  # padding beyond the kernel
+@example(layer=Layer((2, 2, 7, 7, 2, 2, 3, 3, 0, 0, 3), 1.0))  # the last line feeds no output
+@example(layer=Layer((2, 2, 1, 40, 1, 5, 1, 2, 0, 4, 130), 1.0))  # long lines of many blocks
+def test_conv2d(kernel: str, layer: Layer) -> None:
+    check(layer, kernel)
+
+
+@pytest.mark.usefixtures("lanes")
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Layer((300, 200, 128), 0.1),
+        Layer((50, 400, 1000), 0.3),  # dW in pieces
+        Layer((20, 30, 12, 12, 5, 5, 1, 1, 0, 0, 100), 0.1),
+        Layer((24, 16, 13, 11, 3, 3, 2, 2, 1, 1, 32), 0.3),
+    ],
+    ids=lambda layer: f"{layer.name}-{'x'.join(map(str, layer.sizes))}",
+)
+def test_large_enough_for_threads(kernel: str, layer: Layer) -> None:
+    check(layer, kernel)
+
+
+@pytest.mark.usefixtures("lanes")
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_image_smaller_than_the_kernel_has_no_output(kernel: str) -> None:
+    layer = Layer((2, 2, 3, 3, 5, 5, 2, 2, 0, 0, 4), 1.0)
+    assert layer.y_shape == (2, 0, 0, 4)
+    assert not run(layer, kernel).any()
+
+
+def test_one_openmp_runtime_beside_torch() -> None:
+    """Two runtimes in one process would fight for the cores: torch's is found by name and shared."""
+    if not sys.platform.startswith("linux") or not _kernels.has_openmp():
+        pytest.skip("needs /proc and a build with OpenMP")
+    script = (
+        "import torch, tithe._kernels\n"
+        "from pathlib import Path\n"
+        "torch.ones(1000, 1000) @ torch.ones(1000, 1000)\n"
+        "maps = Path('/proc/self/maps').read_text().splitlines()\n"
+        "found = {line.split()[-1] for line in maps if any(name in line for name in ('gomp', 'libomp', 'iomp'))}\n"
+        "print(*found, sep='\\n')\n"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert len(found) == 1, f"OpenMP runtimes in one process: {found}"
