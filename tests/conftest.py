@@ -1,9 +1,14 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share, and how many examples hypothesis tries."""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("tithe", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("tithe-ci", settings.get_profile("tithe"), derandomize=True, database=None)
+settings.load_profile("tithe-ci" if os.environ.get("CI") else "tithe")
 
 
 @pytest.fixture(scope="session")

@@ -133,7 +133,7 @@ class Topology:
         _check_shape(shape, rows.numel())
         for name, index, size in (("row", rows, shape[0]), ("column", cols, shape[1])):
             _check_integers(name, index)
-            _check_range(name, index, size)
+            _check_range(name, index.long(), size)
         rows, cols = rows.long(), cols.long()
         return Topology.from_positions((rows * shape[1] + cols).sort().values, shape)
 
