@@ -1,0 +1,126 @@
+"""`tithe train`: a network trained sparse beside the same network dense."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+DEFAULT_OUT = Path("tithe-run")
+
+EXAMPLES = """\b
+Examples:
+  tithe train                                          handwritten digits, nothing to download
+  tithe train mnist --download --density 0.02
+  tithe train cifar10 --data-dir ~/data --model wrn-28-2 --density 0.1 --out runs/wrn
+  tithe train photos.npz --model mlp:512-256 --compare none
+  tithe train folder:photos --model mypackage.nets:make
+  tithe train --resume --out runs/wrn                  go on after an interruption
+
+\b
+Exit status: 0 done, 1 the loss is no longer finite, 2 bad input, 130 Ctrl-C, 143 SIGTERM;
+after the last two, --resume goes on from the last finished epoch with the same bits.
+"""
+
+
+class _Grouped(click.Command):
+    """Shows the options under headings; `HEADINGS` says which go where."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        records = {option.name: option.get_help_record(ctx) for option in options}
+        for heading, names in HEADINGS.items():
+            with formatter.section(heading):
+                formatter.write_dl([record for name in names if (record := records.pop(name)) is not None])
+        with formatter.section("Other"):
+            formatter.write_dl([record for record in records.values() if record is not None])
+
+
+HEADINGS = {
+    "Data": ("data_dir", "download"),
+    "Network": ("model", "density", "budget", "method"),
+    "Training": (
+        "epochs",
+        "batch_size",
+        "lr",
+        "weight_decay",
+        "augment",
+        "rewire_every",
+        "scout_steps",
+        "rate",
+        "seed",
+        "threads",
+    ),
+    "Run": ("out", "resume", "compare", "as_json"),
+}
+
+
+@click.command("train", cls=_Grouped, epilog=EXAMPLES)
+@click.argument("data", required=False)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where the data set's official files are, or go.")
+@click.option("--download", is_flag=True, help="Fetch the official files that are missing; checksums are verified.")
+@click.option(
+    "--model",
+    help="lenet-300-100, lenet-5, alexnet-s, alexnet-b, vgg-c, vgg-d, vgg-like, wrn-D-K, resnet18, mlp:W1-W2-... or "
+    "module.path:factory, called with the input shape and the number of classes.",
+)
+@click.option("--density", type=float, help="Fraction of the weights that exist.  [default: 0.05]")
+@click.option("--budget", help="How layers share the weights: erk or uniform.  [default: erk]")
+@click.option("--method", help="What drops and grows weights.  [default: sparse-momentum]")
+@click.option("--epochs", type=int, help="Passes over the training set; the learning rate's drops scale with it.")
+@click.option("--batch-size", type=int, help="Examples a step.")
+@click.option("--lr", type=float, help="Learning rate at the start.")
+@click.option("--weight-decay", type=float, help="L2 penalty.  [default: 0.0005]")
+@click.option("--augment", help="none, or crop-flip for random crops and mirror images.")
+@click.option("--rewire-every", type=int, help="Steps between rewirings.  [default: at the ends of epochs]")
+@click.option("--scout-steps", type=int, help="Steps with dense gradients before a rewiring.  [default: the method's]")
+@click.option("--rate", type=float, help="Fraction of the weights dropped at the first rewiring.  [default: 0.5]")
+@click.option("--seed", type=int, help="Decides the weights, the topology and the order of examples.  [default: 0]")
+@click.option("--threads", type=int, help="CPU threads.  [default: torch's choice]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_OUT,
+    show_default=True,
+    help="Folder for all that is written.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in --out; its options need not be repeated.")
+@click.option("--compare", help="dense: train the same network dense too; none: only sparse.  [default: dense]")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object on stdout, nothing else.")
+def command(
+    data: str | None,
+    data_dir: Path | None,
+    download: bool,
+    out: Path,
+    resume: bool,
+    as_json: bool,
+    **recipe: Any,
+) -> None:
+    """Train a network sparse from its first step to its last, beside the same network dense.
+
+    DATA is digits (the default), mnist, fashion-mnist, cifar10, PATH.npz with x_train, y_train, x_test, y_test, or
+    folder:PATH with a folder of images for each class. What is not given comes from the data set's recipe.
+    """
+    import torch  # noqa: F401  # before tithe's kernels: both must use torch's OpenMP
+
+    from tithe.cli.interrupt import explained
+    from tithe.cli.progress import watching
+    from tithe.train.run import Job, run
+
+    job = Job(out=out, data=data, data_dir=data_dir, download=download, resume=resume, recipe=recipe)
+    with explained(out), watching() as watch:
+        report = run(job, watch)
+    if as_json:
+        click.echo(json.dumps(report, indent=1))
+    else:
+        _show(report, out)
+
+
+def _show(report: dict[str, Any], out: Path) -> None:
+    from rich.console import Console
+
+    from tithe.report import table
+
+    Console().print(table(report))
+    pictures = ", ".join(path.name for path in sorted(out.glob("*.png")))
+    click.echo(f"\nIn {out}/: report.json with every figure, and pictures: {pictures}")

@@ -1,0 +1,261 @@
+"""Training one network, sparse or dense: the same loop, the sparse one has a method that rewires it."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tithe.errors import Diverged
+from tithe.nn import sparse_layers
+from tithe.train import checkpoint
+from tithe.train.batches import epoch_batches, normalisation
+from tithe.train.data import Dataset
+from tithe.train.files import write_json_lines
+from tithe.train.flop import FlopCount
+from tithe.train.memory import Peaks, footprint
+from tithe.train.nonfinite import blame
+from tithe.train.recipe import Recipe, timetable
+
+EVALUATION_BATCH = 512
+SECONDS_BETWEEN_TICKS = 0.1
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Where training is, for whoever watches."""
+
+    half: str  # "sparse" or "dense"
+    epoch: int  # 1..epochs
+    epochs: int
+    step: int  # 0..total_steps
+    total_steps: int
+    loss: float  # mean over the epoch so far; NaN before the first step
+    accuracy: float | None  # on the test set, after the last finished epoch
+    epoch_ended: bool = False
+
+
+@dataclass
+class Network:
+    """What is trained: the model, the optimizer of its parameters and, for the sparse half, what rewires both."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    method: Any | None
+
+    @property
+    def scouting(self) -> bool:
+        """Whether dense accumulators are alive."""
+        return self.method is not None and self.method.scouting
+
+    def nnz(self) -> tuple[int, ...]:
+        """Weights of each sparse layer."""
+        return tuple(layer.nnz for layer in sparse_layers(self.model).values())
+
+
+class Training:
+    """One half of a run: a network, its data and recipe, and everything that grows while it trains."""
+
+    def __init__(
+        self,
+        half: str,
+        network: Network,
+        dataset: Dataset,
+        recipe: Recipe,
+        folder: Path,
+        identity: dict[str, Any],
+        watch: Callable[[Tick], None],
+    ) -> None:
+        self.half = half
+        self.network = network
+        self.dataset = dataset
+        self.recipe = recipe
+        self.folder = folder
+        self.identity = identity
+        self.watch = watch
+        self.timetable = timetable(recipe, len(dataset.y_train))
+        self.normalise = normalisation(dataset.x_train)
+        self.epoch = 0
+        self.step = 0
+        self.seconds = 0.0
+        self.history: list[dict[str, Any]] = []
+        self.flop = FlopCount()
+        self.peaks = Peaks()
+        self._sampled: object = None
+        self._ticked = -math.inf
+
+    def run(self) -> None:
+        """Train from the last checkpoint, or from the start, to the end; a checkpoint every epoch.
+
+        Raises:
+            Diverged: the loss is no longer finite; the last checkpoint stays.
+            UsageError: a checkpoint is damaged or cannot be written.
+        """
+        self._resume()
+        while self.epoch < self.recipe.epochs:
+            row = self._train_epoch(self.epoch + 1)
+            test_loss, accuracy = self._evaluate()
+            row |= {"test_loss": test_loss, "accuracy": accuracy}
+            self.history.append(row)
+            self.epoch += 1
+            checkpoint.save(self.folder, self.epoch, self.identity, self._state())
+            write_json_lines(self.folder / "metrics.jsonl", self.history)
+            self._tick(row["loss"], epoch_ended=True)
+
+    def rewirings(self) -> int:
+        """How often the topology has changed."""
+        history = self.network.method.history if self.network.method is not None else []
+        return sum(rewiring.skipped is None for rewiring in history)
+
+    def _train_epoch(self, epoch: int) -> dict[str, Any]:
+        self.network.model.train()
+        loss_sum, correct, seen = 0.0, 0, 0
+        start = time.perf_counter()
+        for raw, labels in epoch_batches(self.dataset.x_train, self.dataset.y_train, self.recipe, epoch):
+            loss, right = self._train_step(self.normalise(raw), labels, epoch)
+            loss_sum, correct, seen = loss_sum + loss * len(labels), correct + right, seen + len(labels)
+            self._tick(loss_sum / seen)
+        self.seconds += time.perf_counter() - start
+        nnz, logical = count_weights(self.network.model)
+        return {
+            "epoch": epoch,
+            "loss": loss_sum / seen,
+            "train_accuracy": correct / seen,
+            "seconds": self.seconds,
+            "training_flop": self.flop.total,
+            "density": nnz / logical,
+            "nnz": nnz,
+            "lr": self.timetable.lr(self.recipe.lr, self.step),
+        }
+
+    def _train_step(self, x: Tensor, labels: Tensor, epoch: int) -> tuple[float, int]:
+        """One optimizer step; the loss and how many of the batch were classified rightly."""
+        self.step += 1
+        for group in self.network.optimizer.param_groups:
+            group["lr"] = self.timetable.lr(self.recipe.lr, self.step)
+        situation = (len(labels), int(self.network.scouting))
+        return self.flop.step(self.network.nnz(), situation, lambda: self._learn(x, labels, epoch))
+
+    def _learn(self, x: Tensor, labels: Tensor, epoch: int) -> tuple[float, int]:
+        model, optimizer, method = self.network.model, self.network.optimizer, self.network.method
+        outputs = model(x)
+        loss = F.cross_entropy(outputs, labels)
+        if not math.isfinite(loss.item()):
+            raise self._diverged(x, f"the training loss became {loss.item()} at step {self.step} (epoch {epoch})")
+        loss.backward()
+        self._sample_memory()
+        optimizer.step()
+        if method is not None:
+            method.step()
+        self._sample_memory()
+        optimizer.zero_grad(set_to_none=True)
+        return loss.item(), int((outputs.argmax(1) == labels).sum())
+
+    def _sample_memory(self) -> None:
+        """Measure when something may have changed size: in the first two steps, in which gradients and optimizer state
+        appear, and around every start and end of scouting, so also before and after every rewiring."""
+        scout_bytes = self.network.method.scout_bytes() if self.network.method is not None else 0
+        situation = (scout_bytes, self.network.nnz())
+        if situation != self._sampled or self.step < 3:
+            self._sampled = situation
+            self.peaks.note(footprint(self.network.model, self.network.optimizer, scout_bytes))
+
+    @torch.no_grad()
+    def _evaluate(self) -> tuple[float, float]:
+        """Loss and accuracy on the test set."""
+        model = self.network.model.eval()
+        loss_sum, correct = 0.0, 0
+        parts = zip(
+            self.dataset.x_test.split(EVALUATION_BATCH),
+            self.dataset.y_test.split(EVALUATION_BATCH),
+            strict=True,
+        )
+        for raw, labels in parts:
+            x = self.normalise(raw)
+            outputs = model(x)
+            loss = F.cross_entropy(outputs, labels, reduction="sum").item()
+            if not math.isfinite(loss):
+                raise self._diverged(x, f"the test loss became {loss} after step {self.step} (epoch {self.epoch + 1})")
+            loss_sum, correct = loss_sum + loss, correct + int((outputs.argmax(1) == labels).sum())
+        count = len(self.dataset.y_test)
+        return loss_sum / count, correct / count
+
+    def _diverged(self, x: Tensor, what: str) -> Diverged:
+        kept = f"the checkpoint of epoch {self.epoch} stays in {self.folder}" if self.epoch else "no epoch was finished"
+        return Diverged(f"{self.half}: {what}: {blame(self.network.model, x)}; {kept}; try a lower --lr.")
+
+    def _tick(self, loss: float, epoch_ended: bool = False) -> None:
+        now = time.perf_counter()
+        if not epoch_ended and now - self._ticked < SECONDS_BETWEEN_TICKS:
+            return
+        self._ticked = now
+        accuracy = self.history[-1]["accuracy"] if self.history else None
+        epoch = self.epoch if epoch_ended else self.epoch + 1
+        self.watch(
+            Tick(
+                self.half,
+                epoch,
+                self.recipe.epochs,
+                self.step,
+                self.timetable.total_steps,
+                loss,
+                accuracy,
+                epoch_ended,
+            )
+        )
+
+    def _state(self) -> dict[str, Any]:
+        """Everything that training goes on from. Order and augmentation follow from the seed and the epoch."""
+        network = self.network
+        return {
+            "model": network.model.state_dict(),
+            "optimizer": network.optimizer.state_dict(),
+            "method": network.method.state_dict() if network.method is not None else None,
+            "torch_rng": torch.get_rng_state(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "history": self.history,
+            "flop": self.flop.state_dict(),
+            "peaks": self.peaks.state_dict(),
+        }
+
+    def _resume(self) -> None:
+        state = checkpoint.load(self.folder, self.identity)
+        if state is None:
+            return
+        network = self.network
+        network.model.load_state_dict(state["model"])
+        network.optimizer.load_state_dict(state["optimizer"])
+        if network.method is not None:
+            network.method.load_state_dict(state["method"])
+        torch.set_rng_state(state["torch_rng"])
+        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.history = state["history"]
+        self.flop.load_state_dict(state["flop"])
+        self.peaks.load_state_dict(state["peaks"])
+        write_json_lines(self.folder / "metrics.jsonl", self.history)
+
+
+def weight_layers(model: nn.Module) -> dict[str, tuple[tuple[int, ...], int]]:
+    """Shape of the dense weight and number of weights that exist, for each linear and convolution layer in order."""
+    sparse = sparse_layers(model)
+    layers: dict[str, tuple[tuple[int, ...], int]] = {}
+    for name, module in model.named_modules():
+        if name in sparse:
+            layers[name] = tuple(sparse[name].weight_shape), sparse[name].nnz
+        elif isinstance(module, nn.Linear | nn.Conv2d):
+            layers[name] = tuple(module.weight.shape), module.weight.numel()
+    return layers
+
+
+def count_weights(model: nn.Module) -> tuple[int, int]:
+    """Weights that exist and logical weights, over all linear and convolution layers."""
+    layers = weight_layers(model).values()
+    return sum(nnz for _, nnz in layers), sum(math.prod(shape) for shape, _ in layers)

@@ -1,0 +1,182 @@
+"""The job of `tithe train`: a network trained sparse, then the same network dense, and what came out of it."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import tithe
+from tithe.errors import UsageError
+from tithe.methods import METHODS
+from tithe.report import curves, first_layer
+from tithe.train import data, models
+from tithe.train.batches import check_augmentation
+from tithe.train.defaults import complete
+from tithe.train.files import write_json
+from tithe.train.loop import Network, Tick, Training
+from tithe.train.outdir import REPORT, claimed, recorded
+from tithe.train.recipe import Recipe, timetable
+from tithe.train.results import half_report, plain, report
+
+FORMAT = 1
+DEFAULT_DATA = "digits"
+NOT_IDENTITY = ("threads", "compare")
+"""What may differ between a run and its continuation: it does not change what a network learns from a batch. (Other
+threads may change the last bits of the dense half.)"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for. None means: not given, so the default, or with `resume` what the run was started with."""
+
+    out: Path
+    data: str | None = None
+    data_dir: Path | None = None
+    download: bool = False
+    resume: bool = False
+    recipe: dict[str, Any] = field(default_factory=dict)  # fields of Recipe
+
+
+def run(job: Job, watch: Callable[[Tick], None] = lambda tick: None) -> dict[str, Any]:
+    """Do the job, or what is left of it; the report, as written to `report.json`.
+
+    Raises:
+        UsageError: something in the job is not possible. Nothing has been written.
+        Diverged: a loss is no longer finite. The last checkpoint stays.
+    """
+    record = recorded(job.out, job.resume)
+    recipe = _recipe(job, record)
+    _check_method(recipe.method)
+    if record is not None and job.data in (None, record["data"]["spec"]):
+        finished = _finished(job.out, recipe)
+        if finished is not None:
+            return finished
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    dataset, source = _load(job, record)
+    recipe = recipe.for_input(tuple(dataset.x_train.shape[1:]))
+    check_augmentation(recipe, tuple(dataset.x_train.shape[1:]))
+    sparse = sparse_network(
+        recipe, dataset
+    )  # before anything is written: this says what is wrong with model and density
+    with claimed(job.out, {"format": FORMAT, "tithe": tithe.__version__, "data": source, "recipe": plain(recipe)}):
+        halves = {"sparse": _train("sparse", sparse, dataset, recipe, job.out, watch)}
+        del sparse  # its memory is not the dense half's
+        if recipe.compare == "dense":
+            halves["dense"] = _train("dense", dense_network(recipe, dataset), dataset, recipe, job.out, watch)
+        return _finish(job.out, report(dataset, recipe, recipe.method, halves["sparse"], halves.get("dense")))
+
+
+def sparse_network(recipe: Recipe, dataset: data.Dataset) -> Network:
+    """The recipe's network, sparse, with what rewires it."""
+    model = _dense_model(recipe, dataset)
+    tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=torch.Generator().manual_seed(recipe.seed))
+    optimizer = _optimizer(recipe, model)
+    steps = timetable(recipe, len(dataset.y_train))
+    options = {name: getattr(recipe, name) for name in ("rate", "scout_steps") if getattr(recipe, name) is not None}
+    method = METHODS[recipe.method](
+        model, optimizer, every=steps.rewire_every, total_steps=steps.total_steps, **options
+    )
+    return Network(model, optimizer, method)
+
+
+def dense_network(recipe: Recipe, dataset: data.Dataset) -> Network:
+    """The same network without `sparsify`: same seed, same initial weights before they were thinned out."""
+    model = _dense_model(recipe, dataset)
+    return Network(model, _optimizer(recipe, model), None)
+
+
+def _dense_model(recipe: Recipe, dataset: data.Dataset) -> torch.nn.Module:
+    assert recipe.model is not None
+    torch.manual_seed(recipe.seed)
+    return models.build(recipe.model, tuple(dataset.x_train.shape[1:]), dataset.classes)
+
+
+def _optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def _train(
+    half: str,
+    network: Network,
+    dataset: data.Dataset,
+    recipe: Recipe,
+    out: Path,
+    watch: Callable[[Tick], None],
+) -> dict[str, Any]:
+    training = Training(half, network, dataset, recipe, out / half, identity(half, recipe, dataset), watch)
+    training.run()
+    return half_report(training)
+
+
+def identity(half: str, recipe: Recipe, dataset: data.Dataset) -> dict[str, Any]:
+    """Whose checkpoint it is; a checkpoint continues only under the same identity."""
+    fields = {name: value for name, value in plain(recipe).items() if name not in NOT_IDENTITY}
+    return {"half": half, "data": dataset.sha256, **fields}
+
+
+def _recipe(job: Job, record: dict[str, Any] | None) -> Recipe:
+    """A new run's recipe, or the recorded one if nothing that was given contradicts it."""
+    if record is None:
+        return complete(job.data or DEFAULT_DATA, job.recipe)
+    try:
+        recipe = Recipe(**(record["recipe"] | {"lr_drops": tuple(record["recipe"]["lr_drops"])}))
+    except (TypeError, KeyError) as error:
+        raise UsageError(
+            f"{job.out}/run.json was written by another version of tithe; resume it with that one."
+        ) from error
+    given = {name: value for name, value in job.recipe.items() if value is not None}
+    for name, value in given.items():
+        if name not in NOT_IDENTITY and value != getattr(recipe, name):
+            raise UsageError(
+                f"{job.out} holds a run with {name.replace('_', ' ')} {getattr(recipe, name)}, not {value}; resume it "
+                "without that option or choose another folder with --out."
+            )
+    return dataclasses.replace(recipe, **given)
+
+
+def _check_method(name: str) -> None:
+    if name not in METHODS:
+        raise UsageError(f"method {name!r} is not known: choose one of {', '.join(METHODS)}.")
+
+
+def _load(job: Job, record: dict[str, Any] | None) -> tuple[data.Dataset, dict[str, Any]]:
+    """The data and where they came from; on resume they must be those the run was started with."""
+    before = record["data"] if record is not None else {}
+    spec = job.data or before.get("spec") or DEFAULT_DATA
+    data_dir = job.data_dir or (Path(before["data_dir"]) if before.get("data_dir") else None)
+    dataset = data.load(spec, data_dir, job.download)
+    if record is not None and dataset.sha256 != before["sha256"]:
+        raise UsageError(
+            f"{job.out} holds a run on other data ({before['spec']}) than {spec}; give the same data or choose another "
+            "folder with --out."
+        )
+    where = str(data_dir.absolute()) if data_dir is not None else None
+    return dataset, {"spec": spec, "data_dir": where, "sha256": dataset.sha256}
+
+
+def _finished(out: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """The report that `out` already holds, if it has all that was asked for."""
+    try:
+        found = json.loads((out / REPORT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if found["dense"] is not None or recipe.compare == "none" else None
+
+
+def _finish(out: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Draw and write; `report.json` comes last, since it is what says that the run is finished."""
+    curves(content, out / "curves.png")
+    first_layer(content, out / "first-layer.png")
+    write_json(out / REPORT, content)
+    return content
