@@ -22,9 +22,9 @@ def weakest(values: Tensor, count: int) -> Tensor:
     return order[:count].sort().values
 
 
-def count_candidates(signal: Callable[[slice], Tensor], shape: tuple[int, int], taken: Tensor) -> int:
-    """How many positions outside `taken` (int64, ascending) have a signal other than zero."""
-    return sum(int(_scores(signal, rows, shape, taken).gt(0).sum()) for rows in row_tiles(shape[0]))
+def count_above(signal: Callable[[slice], Tensor], shape: tuple[int, int], taken: Tensor, least: float) -> int:
+    """How many positions outside `taken` (int64, ascending) have a |signal| above `least` (0 or more)."""
+    return sum(int(_scores(signal, rows, shape, taken).gt(least).sum()) for rows in row_tiles(shape[0]))
 
 
 def strongest(signal: Callable[[slice], Tensor], shape: tuple[int, int], taken: Tensor, count: int) -> Tensor:

@@ -22,6 +22,8 @@ from tithe.scout import Average, Scout, average_of, normalised
 
 FORGOTTEN = 0.01  # the share of the momentum that a scouting window may miss: decay^n <= 1 %, 44 steps at 0.9
 
+WATCH_STEPS = 5  # a grown weight starts at zero, so what lies behind it feels nothing for a step or two
+
 
 @dataclass(frozen=True)
 class Rewiring:
@@ -79,7 +81,7 @@ class SparseMomentum:
         self.history: list[Rewiring] = []
         self.steps = 0
         self._scouts: dict[str, Scout] = {}
-        self._watch = True  # look for layers without any gradient in the step after a rewiring, and in the first
+        self._watch_anew()
         self._toggle()
 
     @property
@@ -98,7 +100,7 @@ class SparseMomentum:
         finite = self._is_finite() if due or self._scouts else True
         for name, scout in self._scouts.items():
             scout.fold(self._average(name), self.steps) if finite else scout.forget()
-        self._warn_of_cuts()
+        self._watch()
         if due:
             self.history.append(self._rewire(finite))
         self._toggle()
@@ -107,7 +109,8 @@ class SparseMomentum:
         """Steps, history and, while scouting, the accumulators; numbers, strings, lists, dicts and tensors only."""
         return {
             "steps": self.steps,
-            "watch": self._watch,
+            "watched": self._watched,
+            "silent": sorted(self._silent),
             "history": [asdict(rewiring) for rewiring in self.history],
             "scouts": {name: scout.state_dict() for name, scout in self._scouts.items()},
         }
@@ -122,7 +125,8 @@ class SparseMomentum:
             layer = self.layers.get(name)
             if layer is None or tuple(saved["first"].shape) != layer.matrix_shape:
                 raise UsageError(f"the saved state scouts layer {name!r}, which this model does not have in that shape")
-        self.steps, self._watch = state["steps"], state["watch"]
+        self.steps = state["steps"]
+        self._watched, self._silent = state["watched"], set(state["silent"])
         self.history = [Rewiring(**entry) for entry in state["history"]]
         self._stop_scouting()
         self._toggle()
@@ -147,7 +151,7 @@ class SparseMomentum:
         else:
             self._stop_scouting()  # before the new layers are made: the accumulators are the larger part of the peak
         rewire.apply(self.layers, self.optimizer, plans)
-        self._watch = True
+        self._watch_anew()
         counts = [(p.drop.numel(), p.grow.numel()) for p in plans.values()]
         return Rewiring(self.steps, rate, sum(d for d, _ in counts), sum(g for _, g in counts))
 
@@ -209,18 +213,23 @@ class SparseMomentum:
         whole = all(bool(torch.isfinite(tensor.detach().sum())) for tensor in tensors)
         return whole and all(scout.is_finite() for scout in self._scouts.values())
 
-    def _warn_of_cuts(self) -> None:
-        gradients = {name: layer.values.grad for name, layer in self.layers.items()}
-        if not self._watch or all(gradient is None for gradient in gradients.values()):
+    def _watch(self) -> None:
+        """Warn of layers that no gradient reaches in the first steps and in those after a rewiring."""
+        if self._watched == WATCH_STEPS:
             return
-        self._watch = False
-        cut = [name for name, gradient in gradients.items() if gradient is not None and not gradient.any()]
-        if cut:
+        gradients = {name: layer.values.grad for name, layer in self.layers.items()}
+        self._silent &= {name for name, gradient in gradients.items() if gradient is not None and not gradient.any()}
+        self._watched += 1
+        if self._watched == WATCH_STEPS and self._silent:
+            names = ", ".join(repr(name) for name in self.layers if name in self._silent)
             warnings.warn(
-                f"step {self.steps}: no gradient reaches layer {', '.join(map(repr, cut))}, so the network is cut "
-                "through there or next to it; the next rewiring grows where a path can be. More density avoids it",
+                f"step {self.steps}: no gradient reaches layer {names}, so the network is cut through there or next "
+                "to it; the next rewiring grows where a path can be. More density avoids it",
                 stacklevel=3,
             )
+
+    def _watch_anew(self) -> None:
+        self._watched, self._silent = 0, set(self.layers)
 
 
 def _momentum(state: dict[str, Any], average: Average) -> Tensor | None:

@@ -7,7 +7,8 @@ arXiv 1907.04840, section 3, and their public code. Differs from the paper in:
    `scout_steps >= every` it is followed always, and the choice is theirs.
 2. Counts are exact: as many weights are grown as were dropped, so the density never drifts.
 3. A weight that is dropped and grown in one rewiring starts again at zero (it keeps its momentum).
-4. A place whose momentum is exactly zero (an input that is always dark) is grown only if nothing else is left.
+4. A place with next to no momentum (an input that is always dark, a unit that is dead) is grown only if nothing else
+   is left: what a layer cannot use well goes to the others.
 5. A layer keeps at least one weight; one that gets no gradient at all gets back what it dropped, where its signal is
    largest, instead of shrinking to nothing: so a network that was cut through heals.
 6. What a full layer cannot take goes to the others by their shares, not in equal parts.
@@ -27,6 +28,7 @@ from tithe.budget import apportion
 from tithe.rewire import LayerPlan
 
 FREE_SHARE = 0.99  # a layer takes at most this share of its free places (their code)
+FAINT = 0.01  # below this share of the layer's mean |momentum| a place counts as without a signal
 DENSE = 0.8  # above this density a growing layer drops at most its own sparsity (their code)
 
 
@@ -107,7 +109,10 @@ def _grow_counts(
 ) -> dict[str, int]:
     total = sum(dropped.values())
     free = {name: math.prod(view.shape) - view.nnz + dropped[name] for name, view in views.items()}
-    seen = {name: scores.count_candidates(signal, views[name].shape, kept) for name, (kept, signal) in after.items()}
+    seen = {
+        name: scores.count_above(signal, views[name].shape, kept, FAINT * float(views[name].momentum.abs().mean()))
+        for name, (kept, signal) in after.items()
+    }
     # In order of preference: 99 % of the free places with a signal; any place with one; any place.
     limits = [{n: min(int(FREE_SHARE * free[n]), seen[n]) for n in views}, seen, free]
     most = next(limit for limit in limits if sum(limit.values()) >= total)
