@@ -4,7 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
 from hypothesis import HealthCheck, settings
+
+# Small tensors gain nothing from threads, and on busy cores waiting for each other costs a lot.
+torch.set_num_threads(1)
 
 settings.register_profile("tithe", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("tithe-ci", settings.get_profile("tithe"), derandomize=True, database=None)

@@ -89,7 +89,7 @@ def apportion(total: int, shares: Sequence[float], least: Sequence[int], most: S
 def _water_fill(total: int, shares: Sequence[float], least: Sequence[int], most: Sequence[int]) -> list[float]:
     """Reals share_i * scale, clipped to [least_i, most_i], that sum to `total`: scale found by bisection."""
     largest = max(shares, default=0.0) or 1.0
-    weights = [max(share / largest, 1e-12) for share in shares]  # the floor lets zero shares fill up last
+    weights = [max(share / largest, 1e-30) for share in shares]  # the floor lets zero shares fill up last
 
     def filled(scale: float) -> list[float]:
         return [min(max(w * scale, low), high) for w, low, high in zip(weights, least, most, strict=True)]
