@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from hypothesis import HealthCheck, settings
 
 # Small tensors gain nothing from threads, and on busy cores waiting for each other costs a lot.
