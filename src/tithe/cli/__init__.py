@@ -38,10 +38,17 @@ class _Verbs(click.Group):
         return importlib.import_module(VERBS[cmd_name]).command
 
 
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(importlib.metadata.version("tithe"), prog_name="tithe", message="%(prog)s %(version)s")
-def group() -> None:
+@click.pass_context
+def group(context: click.Context) -> None:
     """Train neural networks sparse, from the first step to the last: fewer weights, FLOP and bytes, measured."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -66,7 +73,7 @@ def _status(arguments: list[str] | None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        return _complain(f"{error.format_message().rstrip('.')}. Try: {_help_for(error)}", STATUS_USAGE)
+        return _complain(f"{error.format_message()} See: {_help_for(error)}", STATUS_USAGE)
     except UsageError as error:
         return _complain(str(error), STATUS_USAGE)
     except Diverged as error:

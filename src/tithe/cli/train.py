@@ -55,14 +55,16 @@ HEADINGS = {
 }
 
 
-@click.command("train", cls=_Grouped, epilog=EXAMPLES)
+@click.command(
+    "train", cls=_Grouped, epilog=EXAMPLES, short_help="Train a network sparse, beside the same network dense."
+)
 @click.argument("data", required=False)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where the data set's official files are, or go.")
 @click.option("--download", is_flag=True, help="Fetch the official files that are missing; checksums are verified.")
 @click.option(
     "--model",
     help="lenet-300-100, lenet-5, alexnet-s, alexnet-b, vgg-c, vgg-d, vgg-like, wrn-D-K, resnet18, mlp:W1-W2-... or "
-    "module.path:factory, called with the input shape and the number of classes.",
+    "your own module.path:factory, called with input_shape and classes.",
 )
 @click.option("--density", type=float, help="Fraction of the weights that exist.  [default: 0.05]")
 @click.option("--budget", help="How layers share the weights: erk or uniform.  [default: erk]")
