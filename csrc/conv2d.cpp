@@ -50,7 +50,8 @@ void copy_line(float* to, const float* from, const Layout& at) {
 // The image in its layout: itself where nothing has to be moved, else a copy.
 class Image {
   public:
-    Image(const float* image, const Layout& at, int n_threads) : copy_(at.is_plain() ? 0 : at.size() * at.batch) {
+    Image(const float* image, const Layout& at, [[maybe_unused]] int n_threads)
+        : copy_(at.is_plain() ? 0 : at.size() * at.batch) {
         if (at.size() > std::numeric_limits<int32_t>::max()) {
             throw std::overflow_error("one padded example has more than 2^31 - 1 elements; use a smaller image");
         }
@@ -75,16 +76,9 @@ class Image {
 };
 
 Layout input_layout(const ConvShape& s) {
-    return {s.in_channels,
-            s.height,
-            s.width,
-            s.batch,
-            s.padding_h,
-            s.padding_w,
-            s.height + 2 * s.padding_h,
-            s.width + 2 * s.padding_w,
-            s.stride_w,
-            std::min(s.stride_w, s.kernel_w)};
+    const int64_t lines = s.height + 2 * s.padding_h, columns = s.width + 2 * s.padding_w;
+    const int64_t phases = std::min(s.stride_w, s.kernel_w);
+    return {s.in_channels, s.height, s.width, s.batch, s.padding_h, s.padding_w, lines, columns, s.stride_w, phases};
 }
 
 // Where in the input's layout the run of each nonzero begins, in batches.
@@ -160,7 +154,7 @@ class PhaseTerms {
 
 // Spreads the columns of one phase, [lines, count, N], over the lines of dx: every stride-th from the first on.
 void spread(float* dx, const float* strip, int64_t lines, int64_t width, int64_t batch, const Axis& axis, int64_t phase,
-            int n_threads) {
+            [[maybe_unused]] int n_threads) {
     const int64_t count = axis.count(phase), first = axis.first(phase);
 #pragma omp parallel for schedule(static) num_threads(std::max(n_threads, 1))
     for (int64_t line = 0; line < lines; ++line) {
@@ -178,7 +172,8 @@ void conv2d_forward(float* y, const float* x, const float* values, const int32_t
     const Layout at = input_layout(s);
     const Image input(x, at, n_threads);
     auto places = input_places(indices, indptr[s.out_channels], s, at);
-    multiply(y, input.data(), {s.out_channels, indptr, places.get(), s.batch, values, nullptr}, output_lines(s, at), n_threads);
+    const Terms terms{s.out_channels, indptr, places.get(), s.batch, values, nullptr};
+    multiply(y, input.data(), terms, output_lines(s, at), n_threads);
 }
 
 void conv2d_dx(float* dx, const float* dy, const float* values, const int32_t* t_indptr, const int32_t* t_indices,
@@ -187,16 +182,10 @@ void conv2d_dx(float* dx, const float* dy, const float* values, const int32_t* t
     if (lines * s.width * n == 0) return;
     const Axis vertical{s.height, s.out_height(), s.kernel_h, s.stride_h, s.padding_h};
     const Axis horizontal{s.width, s.out_width(), s.kernel_w, s.stride_w, s.padding_w};
-    const Layout at{s.out_channels,
-                    vertical.out,
-                    horizontal.out,
-                    n,
-                    vertical.before(),
-                    horizontal.before(),
-                    vertical.before() + vertical.out + vertical.after(),
-                    horizontal.before() + horizontal.out + horizontal.after(),
-                    1,
-                    1};
+    const int64_t top = vertical.before(), left = horizontal.before();
+    const int64_t padded_h = top + vertical.out + vertical.after();
+    const int64_t padded_w = left + horizontal.out + horizontal.after();
+    const Layout at{s.out_channels, vertical.out, horizontal.out, n, top, left, padded_h, padded_w, 1, 1};
     const Image grad(dy, at, n_threads);
     PhaseTerms terms(values, t_indptr, t_indices, t_perm, s);
     // With a stride, the columns of a phase are not neighbours in dx: they are made side by side, then spread.
@@ -205,10 +194,12 @@ void conv2d_dx(float* dx, const float* dy, const float* values, const int32_t* t
         const int64_t length = horizontal.count(phase_w) * n;
         float* to = s.stride_w == 1 ? dx : strip.get();
         for (int64_t phase_h = 0; phase_h < s.stride_h; ++phase_h) {
-            const float* from = grad.data() + ((vertical.first_q(phase_h) + at.top) * at.line_size() +
-                                             horizontal.first_q(phase_w) + at.left) * n;
-            multiply(to + vertical.first(phase_h) * length, from, terms.of(phase_h, phase_w, at),
-                     {vertical.count(phase_h), length, at.line_size() * n, s.stride_h * length, s.height * length}, n_threads);
+            const int64_t from =
+                (vertical.first_q(phase_h) + top) * at.line_size() + horizontal.first_q(phase_w) + left;
+            const Runs lines_of_phase{vertical.count(phase_h), length, at.line_size() * n, s.stride_h * length,
+                                      s.height * length};
+            multiply(to + vertical.first(phase_h) * length, grad.data() + from * n,
+                     terms.of(phase_h, phase_w, at), lines_of_phase, n_threads);
         }
         if (s.stride_w > 1) spread(dx, to, lines, s.width, n, horizontal, phase_w, n_threads);
     }
@@ -219,8 +210,8 @@ void conv2d_dw(float* dvalues, const float* dy, const float* x, const int32_t* i
     const Layout at = input_layout(s);
     const Image input(x, at, n_threads);
     auto places = input_places(indices, indptr[s.out_channels], s, at);
-    inner_products(dvalues, dy, input.data(), {s.out_channels, indptr, places.get(), s.batch, nullptr, nullptr}, output_lines(s, at),
-                   n_threads);
+    const Terms terms{s.out_channels, indptr, places.get(), s.batch, nullptr, nullptr};
+    inner_products(dvalues, dy, input.data(), terms, output_lines(s, at), n_threads);
 }
 
 }  // namespace tithe

@@ -72,7 +72,7 @@ int use_lanes(int most) {
     return core.lanes;
 }
 
-void multiply(float* y, const float* x, const Terms& terms, const Runs& apart, int n_threads) {
+void multiply(float* y, const float* x, const Terms& terms, const Runs& apart, [[maybe_unused]] int n_threads) {
     const Runs runs = apart.merged();
     if (runs.count == 0 || runs.length == 0 || terms.rows == 0) return;
     // A stretch is cut into blocks of at most 8 registers, of nearly the same size. Blocks are the outermost loop: the
@@ -114,8 +114,9 @@ void inner_products(float* dvalues, const float* dy, const float* x, const Terms
         const int64_t end = part + 1 == parts ? terms.rows : row_at(nnz * (part + 1) / parts);
         for (int64_t run = 0; run < runs.count; ++run) {
             for (int64_t at = 0; at < runs.length; at += piece) {
-                core.dot_rows(dvalues, dy + run * runs.y_step + at, x + run * runs.x_step + at, terms, runs.y_row, begin,
-                              end, std::min(piece, runs.length - at), run + at > 0);
+                const bool add = run + at > 0;  // the first piece writes, the others add
+                core.dot_rows(dvalues, dy + run * runs.y_step + at, x + run * runs.x_step + at, terms, runs.y_row,
+                              begin, end, std::min(piece, runs.length - at), add);
             }
         }
     }
