@@ -25,6 +25,10 @@ CONVERT: dict[type, type[SparseLinear] | type[SparseConv2d]] = {
 }
 
 
+FAST_PATHS: dict[type[nn.Module], str] = {
+    nn.TransformerEncoderLayer: "activation_relu_or_gelu",
+    nn.TransformerEncoder: "use_nested_tensor",
+}
 HOOKS = (
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
@@ -76,7 +80,9 @@ def sparsify(
     for name, module in chosen.items():
         shape = (shapes[name][0], math.prod(shapes[name][1:]))
         new[module] = _sparse_twin(module, Topology.random(shape, nnz[name], generator), init)
-    return _swap(model, new.get)
+    _swap(model, new.get)
+    _leave_fast_paths(model)
+    return model
 
 
 def densify(model: M) -> M:
@@ -154,7 +160,6 @@ def _swap(model: M, replacement: Callable[[nn.Module], nn.Module | None]) -> M:
                 done[child] = twin
                 _move_hooks(child, twin)
                 setattr(parent, name, twin)
-                _leave_fast_path(parent)
     return model
 
 
@@ -164,7 +169,9 @@ def _move_hooks(old: nn.Module, new: nn.Module) -> None:
         setattr(new, name, getattr(old, name))
 
 
-def _leave_fast_path(parent: nn.Module) -> None:
-    """torch's encoder layer, when it evaluates, hands its Linears' weights to one fused kernel; this turns that off."""
-    if isinstance(parent, nn.TransformerEncoderLayer):
-        parent.activation_relu_or_gelu = 0
+def _leave_fast_paths(model: nn.Module) -> None:
+    """torch's encoders, when they evaluate, hand their Linears' weights to one fused kernel; a flag turns that off."""
+    for module in model.modules():
+        for kind, flag in FAST_PATHS.items():
+            if isinstance(module, kind) and sparse_layers(module):
+                setattr(module, flag, False)
