@@ -239,6 +239,11 @@ def test_a_wrong_pickle_is_a_sentence(batch: bytes, says: str):
         read_batch(batch, "batch")
 
 
+def test_an_array_in_fortran_order_is_read_as_it_was_meant():
+    batch = pickle.dumps({"data": np.asfortranarray(IMAGES[0]), "labels": [0] * RECORDS}, 4)
+    np.testing.assert_array_equal(read_batch(batch, "batch")[0], IMAGES[0])
+
+
 def test_every_shorter_pickle_is_refused():
     whole = python2(0)
     for length in (*range(0, 200), *range(len(whole) - 200, len(whole))):

@@ -79,6 +79,12 @@ def test_one_image_of_another_kind_is_read_as_colour(halves: Path, mode: str):
     assert set(data.x_train[0].unique().tolist()) == {255}
 
 
+def test_one_colour_image_among_gray_ones_makes_all_colour(classes: Path):
+    for path in sorted(classes.glob("*/*.png"))[1:]:
+        picture(path, 255, "L")
+    assert load(f"folder:{classes}").x_train.shape == (24, 3, 5, 6)
+
+
 def test_other_files_are_passed_over(halves: Path):
     before = load(f"folder:{halves}").sha256
     (halves / "train" / "cat" / "notes.txt").write_text("x")

@@ -64,6 +64,7 @@ def test_every_shorter_gzip_file_is_refused(tmp_path: Path, length: int):
     [
         (b"", r"x is empty; copy or download it again"),
         (b"\x89PNG" + WHOLE, r"x is not an idx file: it begins with the bytes 89 50 4e 47"),
+        (b"\x01" + WHOLE[1:], r"x is not an idx file: it begins with the bytes 01 00 08 03"),
         (b"\0\0\x0a\x01" + WHOLE, r"x is not an idx file: .* 00 00 0a 01"),
         (b"\0\0\x08\0", r"x is not an idx file"),
         (WHOLE + b"!", r"x is longer than the 40 bytes its header announces"),
