@@ -13,10 +13,11 @@ from tithe.errors import Diverged
 from tithe.nn import sparse_layers
 from tithe.train import checkpoint, data
 from tithe.train.batches import epoch_batches
-from tithe.train.loop import Network, Tick, Training
+from tithe.train.loop import Tick, Training
 from tithe.train.memory import footprint
+from tithe.train.network import Network, dense_network, sparse_network
 from tithe.train.recipe import Recipe
-from tithe.train.run import dense_network, identity, sparse_network
+from tithe.train.run import identity
 
 _RECIPE = Recipe(model="mlp:40-30", density=0.1, epochs=2, batch_size=16, lr=0.05, rewire_every=60, scout_steps=10)
 

@@ -111,7 +111,7 @@ def command(
 
     job = Job(out=out, data=data, data_dir=data_dir, download=download, resume=resume, recipe=recipe)
     with explained(out), watching() as watch:
-        report = run(job, watch)
+        report = run(job, watch.training, watch.download)
     if as_json:
         click.echo(json.dumps(report, indent=1))
     else:

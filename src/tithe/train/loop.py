@@ -9,17 +9,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from tithe.errors import Diverged
-from tithe.nn import sparse_layers
 from tithe.train import checkpoint
 from tithe.train.batches import epoch_batches, normalisation
 from tithe.train.data import Dataset
 from tithe.train.files import write_json_lines
 from tithe.train.flop import FlopCount
 from tithe.train.memory import Peaks, footprint
+from tithe.train.network import Network, count_weights
 from tithe.train.nonfinite import blame
 from tithe.train.recipe import Recipe, timetable
 
@@ -39,24 +38,6 @@ class Tick:
     loss: float  # mean over the epoch so far; NaN before the first step
     accuracy: float | None  # on the test set, after the last finished epoch
     epoch_ended: bool = False
-
-
-@dataclass
-class Network:
-    """What is trained: the model, the optimizer of its parameters and, for the sparse half, what rewires both."""
-
-    model: nn.Module
-    optimizer: Optimizer
-    method: Any | None
-
-    @property
-    def scouting(self) -> bool:
-        """Whether dense accumulators are alive."""
-        return self.method is not None and self.method.scouting
-
-    def nnz(self) -> tuple[int, ...]:
-        """Weights of each sparse layer."""
-        return tuple(layer.nnz for layer in sparse_layers(self.model).values())
 
 
 class Training:
@@ -241,21 +222,3 @@ class Training:
         self.flop.load_state_dict(state["flop"])
         self.peaks.load_state_dict(state["peaks"])
         write_json_lines(self.folder / "metrics.jsonl", self.history)
-
-
-def weight_layers(model: nn.Module) -> dict[str, tuple[tuple[int, ...], int]]:
-    """Shape of the dense weight and number of weights that exist, for each linear and convolution layer in order."""
-    sparse = sparse_layers(model)
-    layers: dict[str, tuple[tuple[int, ...], int]] = {}
-    for name, module in model.named_modules():
-        if name in sparse:
-            layers[name] = tuple(sparse[name].weight_shape), sparse[name].nnz
-        elif isinstance(module, nn.Linear | nn.Conv2d):
-            layers[name] = tuple(module.weight.shape), module.weight.numel()
-    return layers
-
-
-def count_weights(model: nn.Module) -> tuple[int, int]:
-    """Weights that exist and logical weights, over all linear and convolution layers."""
-    layers = weight_layers(model).values()
-    return sum(nnz for _, nnz in layers), sum(math.prod(shape) for shape, _ in layers)

@@ -12,7 +12,8 @@ import torch
 import tithe
 from tithe.nn import sparse_layers
 from tithe.train.data import Dataset
-from tithe.train.loop import Training, count_weights, weight_layers
+from tithe.train.loop import Training
+from tithe.train.network import count_weights, weight_layers
 from tithe.train.recipe import Recipe
 
 FORMAT = 1
@@ -96,9 +97,7 @@ def first_layer_inputs(training: Training) -> dict[str, Any] | None:
     return {"shape": list(shape), "kept": kept.tolist()}
 
 
-def report(
-    dataset: Dataset, recipe: Recipe, method: str, sparse: dict[str, Any], dense: dict[str, Any] | None
-) -> dict[str, Any]:
+def report(dataset: Dataset, recipe: Recipe, sparse: dict[str, Any], dense: dict[str, Any] | None) -> dict[str, Any]:
     """The whole of `report.json`."""
     return {
         "format": FORMAT,
@@ -112,7 +111,7 @@ def report(
             "sha256": dataset.sha256,
         },
         "model": recipe.model,
-        "method": method,
+        "method": recipe.method,
         "recipe": plain(recipe),
         "machine": machine(),
         "sparse": sparse,

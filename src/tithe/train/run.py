@@ -13,13 +13,14 @@ import tithe
 from tithe.errors import UsageError
 from tithe.methods import METHODS
 from tithe.report import curves, first_layer
-from tithe.train import data, models
+from tithe.train import data
 from tithe.train.batches import check_augmentation
 from tithe.train.defaults import complete
 from tithe.train.files import write_json
-from tithe.train.loop import Network, Tick, Training
+from tithe.train.loop import Tick, Training
+from tithe.train.network import Network, dense_network, sparse_network
 from tithe.train.outdir import REPORT, claimed, recorded
-from tithe.train.recipe import Recipe, timetable
+from tithe.train.recipe import Recipe
 from tithe.train.results import half_report, plain, report
 
 FORMAT = 1
@@ -41,8 +42,15 @@ class Job:
     recipe: dict[str, Any] = field(default_factory=dict)  # fields of Recipe
 
 
-def run(job: Job, watch: Callable[[Tick], None] = lambda tick: None) -> dict[str, Any]:
+def run(
+    job: Job, watch: Callable[[Tick], None] = lambda tick: None, watch_download: data.Progress | None = None
+) -> dict[str, Any]:
     """Do the job, or what is left of it; the report, as written to `report.json`.
+
+    Args:
+        job: what was asked for.
+        watch: called a few times a second while a network trains, and after each epoch.
+        watch_download: called with file name, bytes done and bytes in all while a file is fetched.
 
     Raises:
         UsageError: something in the job is not possible. Nothing has been written.
@@ -57,7 +65,7 @@ def run(job: Job, watch: Callable[[Tick], None] = lambda tick: None) -> dict[str
             return finished
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
-    dataset, source = _load(job, record)
+    dataset, source = _load(job, record, watch_download)
     recipe = recipe.for_input(tuple(dataset.x_train.shape[1:]))
     check_augmentation(recipe, tuple(dataset.x_train.shape[1:]))
     sparse = sparse_network(
@@ -68,42 +76,7 @@ def run(job: Job, watch: Callable[[Tick], None] = lambda tick: None) -> dict[str
         del sparse  # its memory is not the dense half's
         if recipe.compare == "dense":
             halves["dense"] = _train("dense", dense_network(recipe, dataset), dataset, recipe, job.out, watch)
-        return _finish(job.out, report(dataset, recipe, recipe.method, halves["sparse"], halves.get("dense")))
-
-
-def sparse_network(recipe: Recipe, dataset: data.Dataset) -> Network:
-    """The recipe's network, sparse, with what rewires it."""
-    model = _dense_model(recipe, dataset)
-    tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=torch.Generator().manual_seed(recipe.seed))
-    optimizer = _optimizer(recipe, model)
-    steps = timetable(recipe, len(dataset.y_train))
-    options = {name: getattr(recipe, name) for name in ("rate", "scout_steps") if getattr(recipe, name) is not None}
-    method = METHODS[recipe.method](
-        model, optimizer, every=steps.rewire_every, total_steps=steps.total_steps, **options
-    )
-    return Network(model, optimizer, method)
-
-
-def dense_network(recipe: Recipe, dataset: data.Dataset) -> Network:
-    """The same network without `sparsify`: same seed, same initial weights before they were thinned out."""
-    model = _dense_model(recipe, dataset)
-    return Network(model, _optimizer(recipe, model), None)
-
-
-def _dense_model(recipe: Recipe, dataset: data.Dataset) -> torch.nn.Module:
-    assert recipe.model is not None
-    torch.manual_seed(recipe.seed)
-    return models.build(recipe.model, tuple(dataset.x_train.shape[1:]), dataset.classes)
-
-
-def _optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-    )
+        return _finish(job.out, report(dataset, recipe, halves["sparse"], halves.get("dense")))
 
 
 def _train(
@@ -150,12 +123,14 @@ def _check_method(name: str) -> None:
         raise UsageError(f"method {name!r} is not known: choose one of {', '.join(METHODS)}.")
 
 
-def _load(job: Job, record: dict[str, Any] | None) -> tuple[data.Dataset, dict[str, Any]]:
+def _load(
+    job: Job, record: dict[str, Any] | None, watch_download: data.Progress | None
+) -> tuple[data.Dataset, dict[str, Any]]:
     """The data and where they came from; on resume they must be those the run was started with."""
     before = record["data"] if record is not None else {}
     spec = job.data or before.get("spec") or DEFAULT_DATA
     data_dir = job.data_dir or (Path(before["data_dir"]) if before.get("data_dir") else None)
-    dataset = data.load(spec, data_dir, job.download)
+    dataset = data.load(spec, data_dir, job.download, watch_download)
     if record is not None and dataset.sha256 != before["sha256"]:
         raise UsageError(
             f"{job.out} holds a run on other data ({before['spec']}) than {spec}; give the same data or choose another "
