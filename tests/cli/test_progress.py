@@ -22,7 +22,7 @@ def test_bars_show_loss_accuracy_epoch_and_bytes():
         bars.training(replace(_TICK, half="dense", accuracy=None, step=100))
         bars.download("images.gz", 1_500_000, 3_000_000)
         bars.training(replace(_TICK, step=200))
-    assert screen.getvalue().splitlines() == [
+    assert [line.rstrip() for line in screen.getvalue().splitlines()] == [
         "sparse 50 % epoch 2/40  loss 0.2500  accuracy 50.00 %",
         "dense  25 % epoch 2/40  loss 0.2500  accuracy -",
         "images.gz 50 % 1.5 of 3.0 MB",
