@@ -118,7 +118,7 @@ class SparseLayer(nn.Module):
 
     def _observed(self, x: Tensor, y: Tensor) -> Tensor:
         if self.record is not None and y.requires_grad:
-            self._observe(x, y)
+            self._observe(x, y)  # pyright: ignore[reportCallIssue]  # torch types `disable` for functions only
         return y
 
     @torch.compiler.disable
