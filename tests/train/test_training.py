@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import tithe
 from tithe.errors import Diverged
 from tithe.nn import sparse_layers
 from tithe.train import checkpoint, data
@@ -56,9 +58,19 @@ def test_training_learns_keeps_its_density_and_rewires(tmp_path, digits):
     assert training.step == 2 * 90
 
 
-@pytest.mark.parametrize("build", [sparse_network, dense_network])
+def _convolutional_network(recipe: Recipe, _digits: data.Dataset) -> Network:
+    """Sparse convolution, running statistics and dropout: what else a checkpoint must bring back."""
+    torch.manual_seed(recipe.seed)
+    layers = nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(), nn.Flatten(), nn.Linear(512, 10)
+    model = tithe.sparsify(nn.Sequential(*layers), 0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=0.9)
+    return Network(model, optimizer, tithe.SparseMomentum(model, optimizer, every=60, total_steps=180, scout_steps=10))
+
+
+@pytest.mark.parametrize("build", [sparse_network, dense_network, _convolutional_network])
 def test_resumed_training_equals_uninterrupted_training(tmp_path, digits, build):
-    whole = _training(tmp_path / "whole", build(_RECIPE, digits), digits)
+    recipe = replace(_RECIPE, augment="crop-flip")
+    whole = _training(tmp_path / "whole", build(recipe, digits), digits, recipe)
     whole.run()
 
     class Stop(Exception):
@@ -69,9 +81,8 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path, digits, build)
             raise Stop
 
     with pytest.raises(Stop):
-        _training(tmp_path / "parts", build(_RECIPE, digits), digits, watch=stop_in_epoch_two).run()
-    torch.manual_seed(99)  # whatever the process did in between
-    resumed = _training(tmp_path / "parts", build(_RECIPE, digits), digits)
+        _training(tmp_path / "parts", build(recipe, digits), digits, recipe, stop_in_epoch_two).run()
+    resumed = _training(tmp_path / "parts", build(recipe, digits), digits, recipe)
     resumed.run()
     wanted, found = _weights(whole.network), _weights(resumed.network)
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
@@ -92,7 +103,7 @@ def test_flop_equals_counting_every_step(tmp_path, digits, build):
     total = 0
     for raw, labels in epoch_batches(digits.x_train, digits.y_train, recipe, 1):
         with FlopCounterMode(display=False) as counter:
-            loss = torch.nn.functional.cross_entropy(network.model(training.normalise(raw)), labels)
+            loss = nn.functional.cross_entropy(network.model(training.normalise(raw)), labels)
             loss.backward()
             network.optimizer.step()
             if network.method is not None:
@@ -134,7 +145,7 @@ def test_sparse_bytes_are_those_of_values_and_topologies_and_accumulators(tmp_pa
 
 
 def test_shared_memory_is_counted_once():
-    model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8))
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
     model[1].weight = model[0].weight
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     assert footprint(model, optimizer, 0).weights == 4 * (64 + 8 + 8)
@@ -149,7 +160,7 @@ def test_no_dense_tensor_is_alive_outside_scouting(tmp_path, digits):
     def search(_grad: torch.Tensor) -> None:
         if training.step % 5:
             return
-        tensors = [thing for thing in gc.get_objects() if type(thing) in (torch.Tensor, torch.nn.Parameter)]
+        tensors = [thing for thing in gc.get_objects() if type(thing) in (torch.Tensor, nn.Parameter)]
         count = sum(tensor.numel() == large for tensor in tensors)
         seen[network.scouting] = max(count, seen.get(network.scouting, 0))
 

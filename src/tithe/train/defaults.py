@@ -21,7 +21,7 @@ _CIFAR10 = Recipe(
 network unless told otherwise."""
 
 DEFAULTS = {
-    "digits": Recipe(model="mlp:1024-1024", batch_size=32, epochs=40, lr=0.1),
+    "digits": Recipe(model="mlp:1024-1024", batch_size=32, epochs=20, lr=0.1),
     "mnist": _MNIST,
     "fashion-mnist": _MNIST,
     "cifar10": _CIFAR10,
