@@ -133,10 +133,10 @@ def _copy(response: requests.Response, out: BinaryIO, file: OfficialFile, start:
     done = start
     progress(file.name, done, file.size)
     for chunk in response.raw.stream(_CHUNK, decode_content=False):
-        out.write(chunk[: file.size + 1 - done])  # one byte too many is enough to be found out
+        out.write(chunk)
         done += len(chunk)
         progress(file.name, min(done, file.size), file.size)
-        if done > file.size:
+        if done > file.size:  # not the file, and perhaps without end
             return
     out.flush()
     os.fsync(out.fileno())
