@@ -147,8 +147,7 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
         content = path.read_bytes()
         intact = hashlib.sha256(content).hexdigest() == sha256
         if intact:
-            # Copies: as loaded they are views, and each would keep the whole file's memory alive.
-            return {name: tensor.clone() for name, tensor in safetensors.torch.load(content).items()}
+            return safetensors.torch.load(content)
     except OSError as error:
         raise UsageError(
             f"cannot read {path}, which {NAME} names: {error.strerror}; put it back or train again in a new folder."
