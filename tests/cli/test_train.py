@@ -36,6 +36,7 @@ def test_json_is_one_object_and_the_same_as_the_report(tithe: Tithe, tmp_path):
     assert report["ratios"]["nnz"] == report["sparse"]["nnz"] / report["dense"]["nnz"]
     kept = report["sparse"]["first_layer_inputs"]
     assert kept["shape"] == [1, 8, 8]
+    assert [len(row) for row in kept["kept"]] == [8] * 8
     assert sum(map(sum, kept["kept"])) == report["sparse"]["layers"][0]["nnz"]
     assert report["dense"]["first_layer_inputs"] is None
     assert {"curves.png", "first-layer.png"} <= {path.name for path in out.iterdir()}
