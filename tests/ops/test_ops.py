@@ -6,10 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from cases import ANY_CASE, CONV, FEW, KERNEL_CASE, LAYOUTS, LINEAR, PLAIN, Case, dense_results, results
+from cases import ANY_CASES, CONV, FEW, KERNEL_CASES, LAYOUTS, LINEAR, PLAIN, Case, dense_results, results
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses import FakeTensorMode
+
+Cases = tuple[Case, ...]
+SMALLEST = (Case((1, 1), (1, 1), (), 1.0), Case((1, 1, 1, 1), (1, 1, 1, 1), PLAIN, 1.0))
+LARGE = (
+    Case((300, 200), (128, 200), (), 0.1),
+    Case((24, 16, 3, 3), (32, 16, 13, 11), ((2, 2), (1, 1), (1, 1), 1), 0.3),
+)
+MOSTLY_EMPTY = (  # rows and columns without a weight, and pixels that no output looks at
+    Case((30, 20), (7, 20), (), 0.01),
+    Case((8, 4, 3, 3), (7, 4, 8, 8), ((4, 4), (0, 0), (1, 1), 1), 0.01),
+)
 
 
 def assert_near(actual: dict[str, Tensor], expected: dict[str, Tensor], magnitude: dict[str, Tensor], rounding: float):
@@ -20,42 +32,41 @@ def assert_near(actual: dict[str, Tensor], expected: dict[str, Tensor], magnitud
         assert (error <= rounding * magnitude[name] + 1e-30).all(), f"{name} is off by {error.max():.3g}"  # NaN fails
 
 
-@given(ANY_CASE)
-@example(Case((1, 1), (1, 1), (), 1.0))
-@example(Case((1, 1, 1, 1), (1, 1, 1, 1), PLAIN, 1.0))
-def test_double_equals_masked_dense(case: Case) -> None:
-    sparse = results(case.sparse, case.x, case.values, case.dy)
-    assert_near(sparse, dense_results(case), dense_results(case.all_positive()), 1e-14 * 10)
+@given(ANY_CASES)
+@example(SMALLEST)
+def test_double_equals_masked_dense(cases: Cases) -> None:
+    for case in cases:
+        sparse = results(case.sparse, case.x, case.values, case.dy)
+        assert_near(sparse, dense_results(case), dense_results(case.all_positive()), 1e-13)
 
 
-@given(KERNEL_CASE)
-@example(Case((1, 1), (1, 1), (), 1.0))
-@example(Case((1, 1, 1, 1), (1, 1, 1, 1), PLAIN, 1.0))
-def test_float_kernels_equal_masked_dense_in_double(case: Case) -> None:
-    sparse = results(case.sparse, case.x.float(), case.values.float(), case.dy.float())
-    assert all(value.dtype == torch.float32 for value in sparse.values())
-    assert_near(sparse, dense_results(case), dense_results(case.all_positive()), 3e-6)
+@given(KERNEL_CASES)
+@example(SMALLEST)
+def test_float_kernels_equal_masked_dense_in_double(cases: Cases) -> None:
+    for case in cases:
+        sparse = results(case.sparse, case.x.float(), case.values.float(), case.dy.float())
+        assert all(value.dtype == torch.float32 for value in sparse.values())
+        assert_near(sparse, dense_results(case), dense_results(case.all_positive()), 3e-6)
 
 
-@given(ANY_CASE, *[st.sampled_from(sorted(LAYOUTS))] * 3, st.sampled_from([torch.float32, torch.float64]))
-def test_any_memory_layout(case: Case, x_layout: str, dy_layout: str, values_layout: str, dtype: torch.dtype) -> None:
-    x, dy = LAYOUTS[x_layout](case.x.to(dtype)), LAYOUTS[dy_layout](case.dy.to(dtype))
-    values = LAYOUTS[values_layout](case.values.to(dtype)) if values_layout in ("strided", "expanded") else case.values
-    values = values.to(dtype)
-    plain = results(case.sparse, x.contiguous(), values.contiguous(), dy.contiguous())
-    laid_out = results(case.sparse, x, values, dy)
-    for name, value in plain.items():
-        if dtype == torch.float32 and case.has_kernel:
-            assert torch.equal(laid_out[name], value), f"{name}: the kernels see the same numbers in the same order"
-        else:
-            torch.testing.assert_close(laid_out[name], value, rtol=1e-5, atol=1e-4)
+@given(ANY_CASES, *[st.sampled_from(sorted(LAYOUTS))] * 3, st.sampled_from([torch.float32, torch.float64]))
+def test_any_memory_layout(cases: Cases, x_layout: str, dy_layout: str, values_layout: str, dtype: torch.dtype) -> None:
+    for case in cases:
+        x, dy = LAYOUTS[x_layout](case.x.to(dtype)), LAYOUTS[dy_layout](case.dy.to(dtype))
+        values = LAYOUTS[values_layout](case.values.to(dtype))
+        plain = results(case.sparse, x.contiguous(), values.contiguous(), dy.contiguous())
+        laid_out = results(case.sparse, x, values, dy)
+        for name, value in plain.items():
+            if dtype == torch.float32 and case.has_kernel:
+                assert torch.equal(laid_out[name], value), f"{name}: the kernels see the same numbers in the same order"
+            else:
+                torch.testing.assert_close(laid_out[name], value, rtol=1e-5, atol=1e-4)
 
 
-@given(ANY_CASE, st.sampled_from([torch.float32, torch.float64]))
-def test_outputs_are_batch_innermost_and_the_fake_says_so(case: Case, dtype: torch.dtype) -> None:
-    from torch._subclasses import FakeTensorMode
-
-    for name, (op, arguments) in case.calls(dtype).items():
+@given(ANY_CASES, st.sampled_from([torch.float32, torch.float64]))
+def test_outputs_are_batch_innermost_and_the_fake_says_so(cases: Cases, dtype: torch.dtype) -> None:
+    calls = [call for case in cases for call in case.calls(dtype).items()]
+    for name, (op, arguments) in calls:
         real = op(*arguments)
         assert real.movedim(0, -1).is_contiguous(), name
         with FakeTensorMode() as mode:
@@ -126,17 +137,16 @@ def threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("threads")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
-@given(KERNEL_CASE)
-@example(Case((300, 200), (128, 200), (), 0.1))
-@example(Case((24, 16, 3, 3), (32, 16, 13, 11), ((2, 2), (1, 1), (1, 1), 1), 0.3))
-def test_same_bits_for_any_number_of_threads(case: Case) -> None:
+@given(KERNEL_CASES)
+@example(LARGE)
+def test_same_bits_for_any_number_of_threads(cases: Cases) -> None:
     seen = []
     for count in (1, 2, 3):
         torch.set_num_threads(count)
-        seen.append(results(case.sparse, case.x.float(), case.values.float(), case.dy.float()))
+        seen.append([results(c.sparse, c.x.float(), c.values.float(), c.dy.float()) for c in cases])
     for other in seen[1:]:
-        for name, value in seen[0].items():
-            assert torch.equal(other[name], value), name
+        for one, two in zip(seen[0], other, strict=True):
+            assert all(torch.equal(two[name], value) for name, value in one.items())
 
 
 @pytest.fixture
@@ -150,12 +160,12 @@ def poisoned_memory() -> Iterator[None]:
 
 @pytest.mark.usefixtures("poisoned_memory")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(KERNEL_CASE)
-@example(Case((30, 20), (7, 20), (), 0.01))  # most rows and columns have no weight at all
-@example(Case((8, 4, 3, 3), (7, 4, 6, 6), ((3, 3), (0, 0), (1, 1), 1), 0.01))
-def test_every_output_element_is_written(case: Case) -> None:
-    for name, value in results(case.sparse, case.x.float(), case.values.float(), case.dy.float()).items():
-        assert not value.isnan().any(), name
+@given(KERNEL_CASES)
+@example(MOSTLY_EMPTY)
+def test_every_output_element_is_written(cases: Cases) -> None:
+    for case in cases:
+        for name, value in results(case.sparse, case.x.float(), case.values.float(), case.dy.float()).items():
+            assert not value.isnan().any(), name
 
 
 @pytest.mark.parametrize("name", FEW)
