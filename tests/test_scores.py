@@ -82,9 +82,9 @@ def test_weakest_is_the_plain_choice(numbers: list[int], count: int) -> None:
     assert chosen.tolist() == sorted(sorted(range(len(numbers)), key=lambda i: (abs(numbers[i]), i))[:count])
 
 
-@given(st.integers(1, 200))
-def test_tiles_cover_every_row_once(rows: int) -> None:
-    tiles = list(scores.row_tiles(rows))
+@given(st.integers(1, 200), st.integers(1, 50), st.integers(1, 300))
+def test_tiles_cover_every_row_once_and_stay_small(rows: int, cols: int, most: int) -> None:
+    tiles = list(scores.row_tiles(rows, cols, most))
     assert [row for tile in tiles for row in range(rows)[tile]] == list(range(rows))
-    assert len(tiles) <= scores.TILES
-    assert all(tile.stop <= rows for tile in tiles)
+    sizes = [tile.stop - tile.start for tile in tiles]
+    assert all(size == 1 or (size * cols <= most and size <= -(-rows // 8)) for size in sizes)

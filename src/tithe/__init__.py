@@ -7,10 +7,15 @@
 >>> rewire = tithe.SparseMomentum(model, optimizer, every=450, total_steps=4500)
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from tithe.errors import Diverged, UsageError
-from tithe.methods import SparseMomentum
-from tithe.nn import SparseConv2d, SparseLinear, densify, sparse_layers, sparsify
-from tithe.topology import Topology
+
+if TYPE_CHECKING:
+    from tithe.methods import SparseMomentum
+    from tithe.nn import SparseConv2d, SparseLinear, densify, sparse_layers, sparsify
+    from tithe.topology import Topology
 
 __version__ = "0.1.0"
 
@@ -25,3 +30,20 @@ __all__ = [
     "sparse_layers",
     "sparsify",
 ]
+
+# Imported at first use, since each brings torch: `tithe --help` answers at once.
+_HOMES = {
+    "SparseConv2d": "tithe.nn",
+    "SparseLinear": "tithe.nn",
+    "SparseMomentum": "tithe.methods",
+    "Topology": "tithe.topology",
+    "densify": "tithe.nn",
+    "sparse_layers": "tithe.nn",
+    "sparsify": "tithe.nn",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tithe' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-TILES = 8  # a layer's dense scores are made an eighth at a time, so that choosing costs little beside scouting
+TILE = (
+    2**18
+)  # positions scored at a time: choosing must cost little memory beside scouting, and topk needs 30 bytes each
 
 
-def row_tiles(rows: int) -> Iterator[slice]:
-    """The rows of a layer in at most TILES pieces."""
-    size = -(-rows // TILES)
+def row_tiles(rows: int, cols: int, tile: int = TILE) -> Iterator[slice]:
+    """The rows of a layer in pieces: at most `tile` positions or an eighth of the layer, at least a row."""
+    size = max(1, min(tile // cols, -(-rows // 8)))
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 
 
@@ -24,7 +26,7 @@ def weakest(values: Tensor, count: int) -> Tensor:
 
 def count_above(signal: Callable[[slice], Tensor], shape: tuple[int, int], taken: Tensor, least: float) -> int:
     """How many positions outside `taken` (int64, ascending) have a |signal| above `least` (0 or more)."""
-    return sum(int(_scores(signal, rows, shape, taken).gt(least).sum()) for rows in row_tiles(shape[0]))
+    return sum(int(_scores(signal, rows, shape, taken).gt(least).sum()) for rows in row_tiles(*shape))
 
 
 def strongest(signal: Callable[[slice], Tensor], shape: tuple[int, int], taken: Tensor, count: int) -> Tensor:
@@ -38,7 +40,7 @@ def strongest(signal: Callable[[slice], Tensor], shape: tuple[int, int], taken: 
     """
     scores = torch.empty(0, dtype=torch.float64)
     positions = torch.empty(0, dtype=torch.int64)
-    for rows in row_tiles(shape[0]):
+    for rows in row_tiles(*shape):
         tile = _scores(signal, rows, shape, taken)
         # Everything at or above the tile's own count-th score: all ties are kept here and cut once, below.
         least = tile.topk(min(count, tile.numel())).values[-1:] if count else tile.new_full((1,), torch.inf)

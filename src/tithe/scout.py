@@ -17,6 +17,7 @@ from tithe.nn.layer import SparseLayer
 from tithe.scores import row_tiles
 
 OWN_DECAY = 0.9  # for optimizers that keep no average of the gradient
+FOLD = 2**22  # positions whose gradient is made at a time: 16 MB, and large enough for a fast matrix product
 EPSILON = 1e-8  # in m / (sqrt(v) + epsilon), as in Dettmers & Zettlemoyer's public code
 
 
@@ -103,10 +104,10 @@ class Scout:
             return self.first[rows]
         return normalised(self.first[rows], self.second[rows] * self._correction)
 
-    def state_at(self, positions: Tensor, average: Average) -> dict[str, Tensor]:
-        """The optimizer state that these logical positions (int64 [k]) have earned."""
+    def state_at(self, positions: Tensor, average: Average, moving: bool) -> dict[str, Tensor]:
+        """The optimizer state for weights grown at these positions (int64 [k]): v, and m if they start moving."""
         state = {}
-        if average.key:
+        if average.key and moving:
             state[average.key] = self.first.view(-1)[positions]
         if average.key2 and self.second is not None:
             state[average.key2] = self.second.view(-1)[positions] * self._correction
@@ -140,8 +141,8 @@ class Scout:
         return sum(part.nbytes for part in (self.first, self.second) if part is not None)
 
     def _tiles(self) -> Any:
-        rows = self.layer.matrix_shape[0]
-        return row_tiles(rows) if self.layer.rows_are_separate else [slice(0, rows)]
+        shape = self.layer.matrix_shape
+        return row_tiles(*shape, tile=FOLD) if self.layer.rows_are_separate else [slice(0, shape[0])]
 
     def _factor(self) -> float:
         """What clipping or unscaling multiplied this step's gradient with, read off the existing weights."""

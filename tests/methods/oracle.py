@@ -34,7 +34,7 @@ class Oracle:
             buffer.mul_(decay).add_(direction)
             tensor.sub_(lr * (direction + decay * buffer) * mask)
 
-    def rewire(self, rate: float, redistribute: bool) -> None:
+    def rewire(self, rate: float, redistribute: bool, grown_momentum: bool) -> None:
         share = self._shares()
         dropped = {n: self._drop(n, rate, share[n] * len(share) > 1) for n in self.masks}
         for name, positions in dropped.items():
@@ -48,6 +48,8 @@ class Oracle:
             free = [i for i in range(len(scores)) if not self.masks[name].view(-1)[i]]
             for position in sorted(free, key=lambda i: (-scores[i], i))[:count]:
                 self.masks[name].view(-1)[position] = True
+                if not grown_momentum and position not in dropped[name]:
+                    self.momentum[name].view(-1)[position] = 0.0
 
     def _shares(self) -> dict[str, float]:
         means = {n: float(self.momentum[n][m].abs().mean()) for n, m in self.masks.items()}

@@ -1,6 +1,7 @@
 """Sparse momentum against its oracle, and what every rewiring promises."""
 
 import copy
+import itertools
 import math
 import warnings
 
@@ -23,7 +24,7 @@ LR, DECAY, WEIGHT_DECAY = 0.05, 0.9, 5e-4
 
 def mlp(*widths: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -66,7 +67,8 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("redistribute", [True, False])
-def test_scouting_every_step_is_the_paper(case: str, redistribute: bool) -> None:
+@pytest.mark.parametrize("grown_momentum", [True, False])
+def test_scouting_every_step_is_the_paper(case: str, redistribute: bool, grown_momentum: bool) -> None:
     make, shape, functional_loss, density = CASES[case]
     torch.manual_seed(3)
     by_name = isinstance(density, dict)
@@ -78,7 +80,13 @@ def test_scouting_every_step_is_the_paper(case: str, redistribute: bool) -> None
     optimizer = sgd(model)
     every, total = 12, 96
     method = tithe.SparseMomentum(
-        model, optimizer, every=every, total_steps=total, redistribute=redistribute, scout_steps=every
+        model,
+        optimizer,
+        every=every,
+        total_steps=total,
+        redistribute=redistribute,
+        scout_steps=every,
+        grown_momentum=grown_momentum,
     )
     for step in range(1, total + 1):
         x, y = torch.randn(32, *shape, dtype=torch.float64), torch.randint(4, (32,))
@@ -88,7 +96,7 @@ def test_scouting_every_step_is_the_paper(case: str, redistribute: bool) -> None
         method.step()
         oracle.step(functional_loss(x, y), LR, DECAY, WEIGHT_DECAY)
         if step % every == 0 and step < total:
-            oracle.rewire(0.005 + 0.495 * (1 + math.cos(math.pi * step / total)) / 2, redistribute)
+            oracle.rewire(0.005 + 0.495 * (1 + math.cos(math.pi * step / total)) / 2, redistribute, grown_momentum)
             for name, layer in layers.items():
                 assert torch.equal(layer.topology.to_mask(), oracle.masks[name]), f"{name} after step {step}"
     assert len(method.history) == total // every - 1
@@ -219,7 +227,7 @@ def test_adam_ranks_by_its_direction_and_grown_weights_take_their_averages() -> 
     torch.manual_seed(0)
     model = tithe.sparsify(mlp(12, 4).double(), 0.5)
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
-    method = tithe.SparseMomentum(model, optimizer, every=8, total_steps=80, scout_steps=8, rate=0.5)
+    method = tithe.SparseMomentum(model, optimizer, every=8, total_steps=80, scout_steps=8, grown_momentum=True)
     (layer,) = sparse_layers(model).values()
     m, v = torch.zeros(4, 12, dtype=torch.float64), torch.zeros(4, 12, dtype=torch.float64)
     for _ in range(8):
@@ -279,7 +287,7 @@ def test_clipping_reaches_the_grown_weights_momentum() -> None:
     torch.manual_seed(0)
     model = tithe.sparsify(mlp(12, 20, 4).double(), 0.3)
     optimizer = sgd(model)
-    method = tithe.SparseMomentum(model, optimizer, every=10, total_steps=60, scout_steps=10, rate=0.5)
+    method = tithe.SparseMomentum(model, optimizer, every=10, total_steps=60, scout_steps=10, grown_momentum=True)
     for _ in range(10):
         x, y = torch.randn(16, 12, dtype=torch.float64), torch.randint(4, (16,))
         optimizer.zero_grad()
@@ -389,11 +397,13 @@ def test_a_network_that_is_cut_through_says_so_and_heals() -> None:
         optimizer.step()
         method.step()
 
-    with pytest.warns(UserWarning, match="no gradient reaches layer '0', '2'"):
-        for _ in range(5):
+    def steps(count: int) -> None:
+        for _ in range(count):
             step()
-    for _ in range(14):  # and no second warning
-        step()
+
+    with pytest.warns(UserWarning, match="no gradient reaches layer '0', '2'"):
+        steps(5)
+    steps(14)  # and no second warning
     assert method.history[0].grown > 0
     assert model[0].values.grad.any(), "a path has grown"
 

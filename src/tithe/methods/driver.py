@@ -51,7 +51,8 @@ class SparseMomentum:
         schedule: "cosine" or "linear", from `rate` to 0.005.
         redistribute: whether weights move between layers.
         scout_steps: steps before each rewiring in which the dense gradient is taken; by default as many as hold 99 % of
-            the momentum. `every` or more: all steps, the exact method, with one dense accumulator a layer all the time.
+            the momentum. `every` or more: all steps, the exact choice, with one dense accumulator a layer all the time.
+        grown_momentum: whether a grown weight starts with the momentum that ranked it (the paper's way) or at rest.
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers, an optimizer that does not hold them.
@@ -68,6 +69,7 @@ class SparseMomentum:
         schedule: str = "cosine",
         redistribute: bool = True,
         scout_steps: int | None = None,
+        grown_momentum: bool = False,
     ) -> None:
         _check(every, total_steps, rate, schedule, scout_steps)
         self.layers = sparse_layers(model)
@@ -78,6 +80,7 @@ class SparseMomentum:
         self.every, self.total_steps, self.rate = every, total_steps, rate
         self.schedule, self.redistribute = schedule, redistribute
         self.scout_steps = scout_steps if scout_steps is not None else self._window()
+        self.grown_momentum = grown_momentum
         self.history: list[Rewiring] = []
         self.steps = 0
         self._scouts: dict[str, Scout] = {}
@@ -164,7 +167,7 @@ class SparseMomentum:
         return LayerView(layer.matrix_shape, positions, layer.values.detach(), momentum, scout.signal)
 
     def _with_state(self, name: str, layer_plan: LayerPlan) -> LayerPlan:
-        state = self._scouts[name].state_at(layer_plan.grow, self._average(name))
+        state = self._scouts[name].state_at(layer_plan.grow, self._average(name), self.grown_momentum)
         return LayerPlan(layer_plan.drop, layer_plan.grow, state)
 
     def _hand_over(self, name: str, drop: Tensor) -> None:

@@ -135,9 +135,10 @@ def _conv_cpu(x, values, topology, out_channels, kernel, stride, padding, dilati
     inner, values = dispatch.batch_innermost(x), values.contiguous()
     y = inner.new_empty(out_channels, *out, batch)
     indptr, indices, *_ = dispatch.addresses(topology, out_channels, columns)
+    threads = dispatch.threads(values.shape[0], batch, math.prod(out))
     _kernels.conv2d_forward(
         *(y.data_ptr(), inner.data_ptr(), values.data_ptr(), indptr, indices),
-        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, torch.get_num_threads()),
+        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, threads),
     )
     return dispatch.batch_first(y)
 
@@ -152,9 +153,10 @@ def _dx_cpu(dy, values, topology, image, kernel, stride, padding, dilation, grou
     inner, values = dispatch.batch_innermost(dy), values.contiguous()
     dx = inner.new_empty(*image, batch)
     _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, out_channels, columns)
+    threads = dispatch.threads(values.shape[0], batch, math.prod(dy.shape[2:]))
     _kernels.conv2d_dx(
         *(dx.data_ptr(), inner.data_ptr(), values.data_ptr(), t_indptr, t_indices, t_perm),
-        *(out_channels, *image, *kernel, *stride, *padding, batch, torch.get_num_threads()),
+        *(out_channels, *image, *kernel, *stride, *padding, batch, threads),
     )
     return dispatch.batch_first(dx)
 
@@ -169,9 +171,10 @@ def _dw_cpu(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
     inner_dy, inner_x = dispatch.batch_innermost(dy), dispatch.batch_innermost(x)
     dvalues = inner_x.new_empty(nnz)
     indptr, indices, *_ = dispatch.addresses(topology, out_channels, columns)
+    threads = dispatch.threads(nnz, batch, math.prod(out))
     _kernels.conv2d_dw(
         *(dvalues.data_ptr(), inner_dy.data_ptr(), inner_x.data_ptr(), indptr, indices),
-        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, torch.get_num_threads()),
+        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, threads),
     )
     return dvalues
 

@@ -12,6 +12,7 @@ from tithe.errors import UsageError
 from tithe.topology import unpack
 
 NAMESPACE = "tithe"
+GRAIN = 2**19  # multiply-adds a thread should have, some 30 microseconds of work
 
 
 def define(name: str, arguments: str) -> str:
@@ -57,6 +58,11 @@ def check(topology: Tensor, rows: int, cols: int, nnz: int, *pairs: tuple[Any, A
 def has_kernel(*tensors: Tensor) -> bool:
     """The C++ kernels take float32 on the CPU; all else goes to the reference."""
     return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+
+
+def threads(weights: int, batch: int, positions: int = 1) -> int:
+    """How many threads a kernel call is worth: on small layers waiting for each other costs more than the work."""
+    return max(1, min(torch.get_num_threads(), weights * batch * positions // GRAIN))
 
 
 def batch_innermost(x: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def _linear_cpu(x: Tensor, values: Tensor, topology: Tensor, out_features: int) 
     indptr, indices, *_ = dispatch.addresses(topology, out_features, cols)
     _kernels.linear_forward(
         *(y.data_ptr(), inner.data_ptr(), values.data_ptr(), indptr, indices),
-        *(out_features, cols, batch, torch.get_num_threads()),
+        *(out_features, cols, batch, dispatch.threads(values.shape[0], batch)),
     )
     return y.t()
 
@@ -88,7 +88,7 @@ def _dx_cpu(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> T
     _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, rows, in_features)
     _kernels.linear_dx(
         *(dx.data_ptr(), inner.data_ptr(), values.data_ptr(), t_indptr, t_indices, t_perm),
-        *(rows, in_features, batch, torch.get_num_threads()),
+        *(rows, in_features, batch, dispatch.threads(values.shape[0], batch)),
     )
     return dx.t()
 
@@ -103,7 +103,7 @@ def _dw_cpu(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
     indptr, indices, *_ = dispatch.addresses(topology, rows, cols)
     _kernels.linear_dw(
         *(dvalues.data_ptr(), inner_dy.data_ptr(), inner_x.data_ptr(), indptr, indices),
-        *(rows, cols, batch, torch.get_num_threads()),
+        *(rows, cols, batch, dispatch.threads(nnz, batch)),
     )
     return dvalues
 
