@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
+from tithe.ops import dispatch
+
 Cases = tuple[Case, ...]
 SMALLEST = (Case((1, 1), (1, 1), (), 1.0), Case((1, 1, 1, 1), (1, 1, 1, 1), PLAIN, 1.0))
 LARGE = (
@@ -129,7 +131,9 @@ def test_only_the_gradients_that_are_asked_for(name: str) -> None:
 
 
 @pytest.fixture
-def threads() -> Iterator[None]:
+def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All threads for every call, however small: with the usual grain these cases would get one."""
+    monkeypatch.setattr(dispatch, "GRAIN", 1)
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -143,10 +147,16 @@ def test_same_bits_for_any_number_of_threads(cases: Cases) -> None:
     seen = []
     for count in (1, 2, 3):
         torch.set_num_threads(count)
+        assert dispatch.threads(2, 2) == count
         seen.append([results(c.sparse, c.x.float(), c.values.float(), c.dy.float()) for c in cases])
     for other in seen[1:]:
         for one, two in zip(seen[0], other, strict=True):
             assert all(torch.equal(two[name], value) for name, value in one.items())
+
+
+def test_small_calls_take_one_thread_and_large_ones_no_more_than_torch_has() -> None:
+    assert dispatch.threads(0, 0) == dispatch.threads(1000, 100) == 1
+    assert dispatch.threads(10**6, 128, 1000) == torch.get_num_threads()
 
 
 @pytest.fixture

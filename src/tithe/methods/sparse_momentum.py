@@ -9,7 +9,7 @@ arXiv 1907.04840, section 3, and their public code. Differs from the paper in:
 3. A grown weight starts at zero and at rest. In the paper it starts with the momentum that ranked it: a sum over steps
    in which nothing gave way, so thousands of new weights leave at full speed together. That is as accurate where it
    is stable (LeNet-300-100) and blows up where it is not (LeNet-5 at the paper's learning rate);
-   `grown_momentum=True` asks for it. A weight that is dropped and grown at once keeps the momentum it had, not its value.
+   `grown_momentum=True` asks for it. A weight that is dropped and grown at once keeps its momentum, not its value.
 4. A place with next to no momentum (an input that is always dark, a unit that is dead) is grown only if nothing else
    is left: what a layer cannot use well goes to the others.
 5. A layer keeps at least one weight; one that gets no gradient at all gets back what it dropped, where its signal is
