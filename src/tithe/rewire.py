@@ -23,7 +23,7 @@ DENOMINATORS = {"exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum", "exp_inf", 
 class LayerPlan:
     """What one rewiring does to one layer."""
 
-    drop: Tensor  # int64 [d]: indices into the values
+    drop: Tensor  # bool [nnz]: True at the weights to drop
     grow: Tensor  # int64 [g], ascending: logical positions, none of them kept
     grown_state: Mapping[str, Tensor] = field(default_factory=dict)  # optimizer state key -> [g], where it is known
 
@@ -77,19 +77,17 @@ def check(layers: Mapping[str, SparseLayer], optimizer: Optimizer) -> None:
 
 def _changed(layer: SparseLayer, optimizer: Optimizer, plan: LayerPlan) -> _Change:
     old = layer.topology.positions()
-    kept = torch.ones(layer.nnz, dtype=torch.bool, device=old.device)
-    kept[plan.drop] = False
-    grow = plan.grow.to(old.device)
-    new, order = torch.cat([old[kept], grow]).sort()
-    topology = Topology.from_positions(new.cpu(), layer.matrix_shape)
-    values = torch.cat([layer.values.detach()[kept], layer.values.new_zeros(grow.numel())])[order]
+    kept, grow = ~plan.drop.to(old.device), plan.grow.to(old.device)
     # A weight that was dropped and is grown again at once goes on with the state it had.
     previous, again = _lookup(old, grow)
+    new, order = torch.cat([old[kept], grow]).sort()
+    del old
+    topology = Topology.from_positions(new.cpu(), layer.matrix_shape)
+    values = torch.cat([layer.values.detach()[kept], layer.values.new_zeros(grow.numel())])[order]
     state = {}
     for key, value in optimizer.state.get(layer.values, {}).items():
         if _is_per_element(value, layer):
-            fresh = _fresh(key, value, plan, grow)
-            fresh = torch.where(again, value[previous], fresh)
+            fresh = torch.where(again, value[previous], _fresh(key, value, plan, grow))
             value = torch.cat([value[kept], fresh])[order]
         state[key] = value
     return _Change(topology, values, state)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
 
-TILE = (
-    2**18
-)  # positions scored at a time: choosing must cost little memory beside scouting, and topk needs 30 bytes each
+# Positions scored at a time. Choosing must cost little memory beside scouting, and topk takes 30 bytes a position.
+TILE = 2**18
+
+# (first position, [tile]): the scores of a layer's positions in order, 0 or more, or -1 where nothing may be chosen.
+Tiles = Iterable[tuple[int, Tensor]]
 
 
 def row_tiles(rows: int, cols: int, tile: int = TILE) -> Iterator[slice]:
@@ -19,44 +21,41 @@ def row_tiles(rows: int, cols: int, tile: int = TILE) -> Iterator[slice]:
 
 
 def weakest(values: Tensor, count: int) -> Tensor:
-    """int64 [count], ascending: the indices of the smallest |value|."""
-    order = values.detach().abs().sort(stable=True).indices
-    return order[:count].sort().values
+    """Bool [len(values)]: True at the `count` smallest |value|."""
+    size = values.detach().abs()
+    if count == 0:
+        return torch.zeros_like(size, dtype=torch.bool)
+    limit = size.kthvalue(count).values
+    chosen = size < limit
+    ties = (size == limit).nonzero().reshape(-1)
+    chosen[ties[: count - int(chosen.sum())]] = True
+    return chosen
 
 
-def count_above(signal: Callable[[slice], Tensor], shape: tuple[int, int], taken: Tensor, least: float) -> int:
-    """How many positions outside `taken` (int64, ascending) have a |signal| above `least` (0 or more)."""
-    return sum(int(_scores(signal, rows, shape, taken).gt(least).sum()) for rows in row_tiles(*shape))
+def count_above(tiles: Tiles, least: float) -> int:
+    """How many positions have a score above `least` (0 or more)."""
+    return sum(int(tile.gt(least).sum()) for _, tile in tiles)
 
 
-def strongest(signal: Callable[[slice], Tensor], shape: tuple[int, int], taken: Tensor, count: int) -> Tensor:
-    """int64 [count], ascending: the positions outside `taken` whose |signal| is largest.
+def strongest(tiles: Callable[[], Tiles], count: int) -> Tensor:
+    """int64 [count], ascending: the positions with the largest scores; `count` at most those that may be chosen.
 
-    Args:
-        signal: rows -> [len(rows), cols], made when asked for and thrown away.
-        shape: (rows, cols) of the layer.
-        taken: positions that may not be chosen, int64, ascending.
-        count: how many; at most rows * cols - len(taken).
+    Goes over the tiles twice, first for the count-th largest score, then for the places: so only scores are kept, and
+    never more than `count` and a tile of them.
     """
-    scores = torch.empty(0, dtype=torch.float64)
-    positions = torch.empty(0, dtype=torch.int64)
-    for rows in row_tiles(*shape):
-        tile = _scores(signal, rows, shape, taken)
-        # Everything at or above the tile's own count-th score: all ties are kept here and cut once, below.
-        least = tile.topk(min(count, tile.numel())).values[-1:] if count else tile.new_full((1,), torch.inf)
-        index = (tile >= least).logical_and_(tile >= 0).nonzero().reshape(-1)
-        scores = torch.cat([scores.to(tile), tile[index]])
-        positions = torch.cat([positions.to(index), index + rows.start * shape[1]])
-        best = scores.sort(descending=True, stable=True).indices[:count].sort().values
-        scores, positions = scores[best], positions[best]
-    return positions
-
-
-def _scores(signal: Callable[[slice], Tensor], rows: slice, shape: tuple[int, int], taken: Tensor) -> Tensor:
-    """|signal| of these rows as a vector; -1 where the position is taken."""
-    scores = signal(rows).abs().reshape(-1)
-    first, end = rows.start * shape[1], rows.stop * shape[1]
-    ends = torch.tensor([first, end], device=taken.device)
-    begin, stop = torch.searchsorted(taken, ends).tolist()
-    scores[taken[begin:stop] - first] = -1
-    return scores
+    best = None
+    for _, tile in tiles():
+        pool = tile if best is None else torch.cat([best, tile])
+        best = pool.topk(min(count, pool.numel()), sorted=False).values
+    if best is None or count == 0:
+        return torch.empty(0, dtype=torch.int64)
+    limit = best.min()
+    ties = int((best == limit).sum())  # of all that equal the limit, so many are chosen, the first ones
+    found = []
+    for first, tile in tiles():
+        chosen = tile > limit
+        equal = (tile == limit).nonzero().reshape(-1)[:ties]
+        ties -= equal.numel()
+        chosen[equal] = True
+        found.append(chosen.nonzero().reshape(-1).add_(first))
+    return torch.cat(found)

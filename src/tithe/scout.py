@@ -17,7 +17,7 @@ from tithe.nn.layer import SparseLayer
 from tithe.scores import row_tiles
 
 OWN_DECAY = 0.9  # for optimizers that keep no average of the gradient
-FOLD = 2**22  # positions whose gradient is made at a time: 16 MB, and large enough for a fast matrix product
+FOLD = 2**20  # positions whose gradient is made at a time: 4 MB, and large enough for a fast matrix product
 EPSILON = 1e-8  # in m / (sqrt(v) + epsilon), as in Dettmers & Zettlemoyer's public code
 
 

@@ -149,8 +149,8 @@ class Topology:
         positions = positions.long()  # narrow integers would wrap in the differences below
         _check_range("position", positions, shape[0] * shape[1])
         _check_ascending(positions)
-        rows = positions.div(shape[1], rounding_mode="floor")
-        return _assemble(rows, positions - rows * shape[1], shape)
+        rows = positions.div(shape[1], rounding_mode="floor").to(torch.int32)
+        return _assemble(rows, positions.remainder(shape[1]).to(torch.int32), shape)
 
     @staticmethod
     def from_csr(indptr: Tensor, indices: Tensor, shape: tuple[int, int]) -> Topology:
@@ -212,14 +212,15 @@ def unpack(packed: Tensor, rows: int, cols: int) -> Sequence[Tensor]:
 
 
 def _assemble(rows: Tensor, cols: Tensor, shape: tuple[int, int]) -> Topology:
-    t_perm = cols.argsort(stable=True)  # stable: rows stay ascending within a column
-    parts = (_pointers(rows, shape[0]), cols, _pointers(cols, shape[1]), rows[t_perm], t_perm)
-    return Topology(shape, torch.cat([part.to(torch.int32) for part in parts]))
+    """From int32 rows and columns in row-major order; int32, since a rewiring comes here near its memory's peak."""
+    t_perm = cols.argsort(stable=True).to(torch.int32)  # stable: rows stay ascending within a column
+    parts = (_pointers(rows, shape[0]), cols, _pointers(cols, shape[1]), rows.index_select(0, t_perm), t_perm)
+    return Topology(shape, torch.cat(parts))
 
 
 def _pointers(index: Tensor, size: int) -> Tensor:
     counts = torch.bincount(index, minlength=size)
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)]).to(torch.int32)
 
 
 def _distinct(logical: int, count: int, generator: torch.Generator | None) -> Tensor:

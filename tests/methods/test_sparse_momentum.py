@@ -139,7 +139,7 @@ def test_the_default_window_grows_what_the_full_momentum_would() -> None:
         if due:
             exact = plan(before, method.history[-1].rate)
             for name, layer in layers.items():
-                kept = set(before[name].positions.tolist()) - set(before[name].positions[exact[name].drop].tolist())
+                kept = set(before[name].topology.positions()[~exact[name].drop].tolist())
                 chosen = set(layer.topology.positions().tolist()) - kept
                 same += len(chosen & set(exact[name].grow.tolist()))
                 grown += len(chosen)
@@ -148,9 +148,9 @@ def test_the_default_window_grows_what_the_full_momentum_would() -> None:
 
 
 def exact_view(layer: tithe.nn.SparseLayer, full: torch.Tensor) -> LayerView:
-    positions = layer.topology.positions()
-    momentum = full.view(-1)[positions]
-    return LayerView(layer.matrix_shape, positions, layer.values.detach().clone(), momentum, lambda rows: full[rows])
+    topology = layer.topology
+    momentum = full.view(-1)[topology.positions()]
+    return LayerView(topology, layer.values.detach().clone(), momentum, lambda rows: full[rows])
 
 
 def train(model, optimizer, method, steps, shape=(12,), classes=4, seed=0):

@@ -155,16 +155,15 @@ class SparseMomentum:
             self._stop_scouting()  # before the new layers are made: the accumulators are the larger part of the peak
         rewire.apply(self.layers, self.optimizer, plans)
         self._watch_anew()
-        counts = [(p.drop.numel(), p.grow.numel()) for p in plans.values()]
+        counts = [(int(p.drop.sum()), p.grow.numel()) for p in plans.values()]
         return Rewiring(self.steps, rate, sum(d for d, _ in counts), sum(g for _, g in counts))
 
     def _view(self, name: str) -> LayerView:
         layer, scout, average = self.layers[name], self._scouts[name], self._average(name)
-        positions = layer.topology.positions()
         momentum = _momentum(self._state(layer), average)
         if momentum is None:
-            momentum = scout.first.view(-1)[positions]
-        return LayerView(layer.matrix_shape, positions, layer.values.detach(), momentum, scout.signal)
+            momentum = scout.first.view(-1)[layer.topology.positions()]
+        return LayerView(layer.topology, layer.values.detach(), momentum, scout.signal)
 
     def _with_state(self, name: str, layer_plan: LayerPlan) -> LayerPlan:
         state = self._scouts[name].state_at(layer_plan.grow, self._average(name), self.grown_momentum)

@@ -20,15 +20,17 @@ arXiv 1907.04840, section 3, and their public code. Differs from the paper in:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from tithe import scores
 from tithe.budget import apportion
 from tithe.rewire import LayerPlan
+from tithe.scores import count_above, row_tiles, strongest, weakest
+from tithe.topology import Topology
 
 FREE_SHARE = 0.99  # a layer takes at most this share of its free places (their code)
 FAINT = 0.01  # below this share of the layer's mean |momentum| a place counts as without a signal
@@ -39,36 +41,21 @@ DENSE = 0.8  # above this density a growing layer drops at most its own sparsity
 class LayerView:
     """What the method sees of a layer."""
 
-    shape: tuple[int, int]
-    positions: Tensor  # int64 [nnz], ascending
+    topology: Topology
     values: Tensor  # [nnz]
     momentum: Tensor  # [nnz], of the existing weights
-    signal: Callable[[slice], Tensor]  # rows -> [len(rows), cols], the momentum of all
+    signal: Callable[[slice], Tensor]  # rows -> [len(rows), cols], the momentum of all; made a few rows at a time
 
-    @property
-    def nnz(self) -> int:
-        """Number of existing weights."""
-        return self.positions.numel()
-
-    @property
-    def density(self) -> float:
-        """Fraction of the logical weights that exist."""
-        return self.nnz / math.prod(self.shape)
-
-    def after(self, drop: Tensor) -> tuple[Tensor, Callable[[slice], Tensor]]:
-        """The kept positions once `drop` is gone, and the signal with the dropped weights' own momentum in it."""
-        kept = torch.ones(self.nnz, dtype=torch.bool, device=self.positions.device)
-        kept[drop] = False
-        gone, momentum = self.positions[drop], self.momentum[drop]
-
-        def signal(rows: slice) -> Tensor:
-            tile = self.signal(rows).clone()
-            begin, end = rows.start * self.shape[1], rows.stop * self.shape[1]
-            here = (gone >= begin) & (gone < end)
-            tile.view(-1)[gone[here] - begin] = momentum[here]
-            return tile
-
-        return self.positions[kept], signal
+    def scores(self, drop: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """|momentum| of the places that are free once `drop` (bool [nnz]) is gone, as `tithe.scores` takes it."""
+        topology, cols = self.topology, self.topology.shape[1]
+        for rows in row_tiles(*topology.shape):
+            tile = self.signal(rows).abs().reshape(-1)
+            pointers = topology.indptr[rows.start : rows.stop + 1].long()
+            here = slice(int(pointers[0]), int(pointers[-1]))
+            places = torch.repeat_interleave(pointers.diff()) * cols + topology.indices[here].long()
+            tile[places] = torch.where(drop[here], self.momentum[here].abs(), -1)
+            yield rows.start * cols, tile
 
 
 def plan(views: Mapping[str, LayerView], rate: float, redistribute: bool = True) -> dict[str, LayerPlan]:
@@ -81,13 +68,10 @@ def plan(views: Mapping[str, LayerView], rate: float, redistribute: bool = True)
     """
     share = momentum_shares(views)
     dropped = {name: drop_count(view, rate, share[name] * len(views) > 1) for name, view in views.items()}
-    drop = {name: scores.weakest(view.values, dropped[name]) for name, view in views.items()}
-    after = {name: view.after(drop[name]) for name, view in views.items()}
-    grown = _grow_counts(views, after, dropped, share) if redistribute else dropped
-    return {
-        name: LayerPlan(drop[name], scores.strongest(signal, views[name].shape, kept, grown[name]))
-        for name, (kept, signal) in after.items()
-    }
+    drop = {name: weakest(view.values, dropped[name]) for name, view in views.items()}
+    grown = _grow_counts(views, drop, dropped, share) if redistribute else dropped
+    grow = {n: strongest(partial(view.scores, drop[n]), grown[n]) for n, view in views.items()}
+    return {n: LayerPlan(drop[n], grow[n]) for n in views}
 
 
 def momentum_shares(views: Mapping[str, LayerView]) -> dict[str, float]:
@@ -99,23 +83,18 @@ def momentum_shares(views: Mapping[str, LayerView]) -> dict[str, float]:
 
 def drop_count(view: LayerView, rate: float, wants_to_grow: bool) -> int:
     """ceil(rate * nnz), but a layer keeps one weight, and a dense layer that grows drops at most its own sparsity."""
-    if view.density > DENSE and wants_to_grow:
-        rate = min(rate, 1 - view.density)
-    return min(math.ceil(rate * view.nnz), view.nnz - 1)
+    nnz, density = view.topology.nnz, view.topology.density
+    if density > DENSE and wants_to_grow:
+        rate = min(rate, 1 - density)
+    return min(math.ceil(rate * nnz), nnz - 1)
 
 
 def _grow_counts(
-    views: Mapping[str, LayerView],
-    after: Mapping[str, tuple[Tensor, Callable[[slice], Tensor]]],
-    dropped: Mapping[str, int],
-    share: Mapping[str, float],
+    views: Mapping[str, LayerView], drop: Mapping[str, Tensor], dropped: Mapping[str, int], share: Mapping[str, float]
 ) -> dict[str, int]:
     total = sum(dropped.values())
-    free = {name: math.prod(view.shape) - view.nnz + dropped[name] for name, view in views.items()}
-    seen = {
-        name: scores.count_above(signal, views[name].shape, kept, FAINT * float(views[name].momentum.abs().mean()))
-        for name, (kept, signal) in after.items()
-    }
+    free = {n: math.prod(v.topology.shape) - v.topology.nnz + dropped[n] for n, v in views.items()}
+    seen = {n: count_above(v.scores(drop[n]), FAINT * float(v.momentum.abs().mean())) for n, v in views.items()}
     # In order of preference: 99 % of the free places with a signal; any place with one; any place.
     limits = [{n: min(int(FREE_SHARE * free[n]), seen[n]) for n in views}, seen, free]
     most = next(limit for limit in limits if sum(limit.values()) >= total)
