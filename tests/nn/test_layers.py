@@ -328,6 +328,14 @@ class TestState:
         assert torch.equal(two.values, one.values)
         assert torch.equal(two.bias, bias)
 
+    def test_values_without_indices_are_refused_even_if_not_strict(self, kind: str) -> None:
+        state, layer = dict(make(kind).state_dict()), make(kind)
+        del state["indptr"]
+        before = layer.values.detach().clone()
+        with pytest.raises(RuntimeError, match="comes without indptr and indices"):
+            layer.load_state_dict({**state, "values": state["values"] + 1}, strict=False)
+        assert torch.equal(layer.values, before)
+
     def test_missing_indices_are_named(self, kind: str) -> None:
         state = dict(make(kind).state_dict())
         del state["indptr"]

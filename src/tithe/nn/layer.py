@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tithe.budget import counts
 from tithe.errors import UsageError
 from tithe.topology import Topology
 
@@ -161,6 +162,9 @@ class SparseLayer(nn.Module):
             self.replace(topology, self.values.new_empty(topology.nnz))
             if local_metadata.get("assign_to_params_buffers"):  # the values come with their device: off meta, say
                 self.packed = topology.packed.to(values.device)
+        elif keys[2] in state_dict and not strict:  # on other positions the values would mean nothing
+            error_msgs.append(f"{keys[2]} comes without {keys[0]} and {keys[1]}, which say where the values sit")
+            return
         elif strict:
             missing_keys.extend(key for key in keys[:2] if key not in state_dict)
             if prefix + "weight" in state_dict:
@@ -190,8 +194,7 @@ def topology_for(
         if mask.shape != weight.shape:
             raise UsageError(f"a mask of shape {tuple(mask.shape)} was given for a weight of {tuple(weight.shape)}")
         return Topology.from_mask(mask)
-    from tithe.budget import counts
-
+    assert density is not None
     shape = tuple(weight.shape)
-    nnz = counts({"layer": shape}, density or 0.0, "uniform")["layer"]
+    nnz = counts({"layer": shape}, density, "uniform")["layer"]
     return Topology.random((shape[0], math.prod(shape[1:])), nnz, generator)
