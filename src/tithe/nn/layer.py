@@ -162,13 +162,13 @@ class SparseLayer(nn.Module):
             self.replace(topology, self.values.new_empty(topology.nnz))
             if local_metadata.get("assign_to_params_buffers"):  # the values come with their device: off meta, say
                 self.packed = topology.packed.to(values.device)
-        elif keys[2] in state_dict and not strict:  # on other positions the values would mean nothing
-            error_msgs.append(f"{keys[2]} comes without {keys[0]} and {keys[1]}, which say where the values sit")
-            return
         elif strict:
             missing_keys.extend(key for key in keys[:2] if key not in state_dict)
             if prefix + "weight" in state_dict:
                 error_msgs.append(f"{prefix}weight is dense; load it into the dense model first, then sparsify that")
+            if keys[2] in state_dict:  # an error even where missing keys are not: elsewhere the values mean nothing
+                error_msgs.append(f"{keys[2]} comes without {keys[0]} and {keys[1]}, which say where the values sit")
+                return
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
