@@ -1,11 +1,13 @@
 """LeNets trained sparse on MNIST reach the accuracy that Dettmers & Zettlemoyer (arXiv 1907.04840) published.
 
 Recipe of LeNet-300-100: theirs (SGD 0.9 Nesterov, weight decay 5e-4, batch 100, lr 0.1 / 10 every 25k of 60k steps,
-uniform density at the start, rewiring at the end of every epoch). LeNet-5 runs 12 epochs instead of 100, with the
-learning rate's drops at the same fractions, and starts from the ERK budget: a uniform 2 % would leave its first
-convolution ten weights.
+uniform density at the start, rewiring at the end of every epoch). LeNet-5 runs 12 epochs instead of 100, at half their
+learning rate (at 0.1 one of four seeds came close to diverging: 98.4 % beside 99.1, 99.2 and, unfinished, 99.0 of the
+others), and starts from the ERK budget: a uniform 2 % would leave its first convolution ten weights.
 
     python benchmarks/lenet_on_mnist_is_as_accurate_as_published.py --data-dir FOLDER [--only lenet-5] [--work FOLDER]
+
+The seconds in the results come from a machine that had other work to do: they are no claim of speed.
 
 Results go to benchmarks/results/, one entry a run; a run that is already there is not repeated, and one that was
 interrupted goes on.
@@ -32,22 +34,26 @@ class Case:
     density: float
     seeds: int
     epochs: int
-    budget: str
+    changes: dict[str, object]  # to the recipe of `tithe train mnist`
     compare: str  # "dense": the dense network by the same code, too
     wanted: str
 
 
 CASES = {
-    "lenet-300-100 at 5 %": Case("lenet-300-100", 0.05, 3, 100, "uniform", "dense", "mean >= 98.3 %, dense >= 98.4 %"),
-    "lenet-300-100 at 1 %": Case("lenet-300-100", 0.01, 3, 100, "uniform", "none", "mean >= 97.3 %"),
-    "lenet-5 at 2 %": Case("lenet-5", 0.02, 5, 12, "erk", "none", "mean error <= 1.0 %, no seed collapsed"),
+    "lenet-300-100 at 5 %": Case(
+        "lenet-300-100", 0.05, 3, 100, {"budget": "uniform"}, "dense", "mean >= 98.3 %, dense >= 98.4 %"
+    ),
+    "lenet-300-100 at 1 %": Case("lenet-300-100", 0.01, 3, 100, {"budget": "uniform"}, "none", "mean >= 97.3 %"),
+    "lenet-5 at 2 %": Case(
+        "lenet-5", 0.02, 5, 12, {"lr": 0.05, "lr_drops": (0.6, 0.9)}, "none", "mean error <= 1.0 %, no seed collapsed"
+    ),
 }
 FIELDS = ("accuracy", "density", "nnz", "seconds", "training_flop", "steady_bytes", "peak_bytes", "steps", "rewirings")
 
 
-def run_case(name: str, case: Case, data_dir: Path, work: Path) -> None:
+def run_case(name: str, case: Case, seeds: list[int], data_dir: Path, work: Path) -> None:
     """Train what is missing; each finished seed is written at once."""
-    for seed in range(case.seeds):
+    for seed in seeds or range(case.seeds):
         results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         if str(seed) in results.get(name, {}):
             continue
@@ -58,8 +64,8 @@ def run_case(name: str, case: Case, data_dir: Path, work: Path) -> None:
             "epochs": case.epochs,
             "compare": case.compare,
             "seed": seed,
-            "budget": case.budget,
             "threads": 1,
+            **case.changes,
         }
         report = run(Job(out=out, data="mnist", data_dir=data_dir, resume=out.exists(), recipe=given))
         entry = {half: {f: report[half][f] for f in FIELDS} for half in ("sparse", "dense") if report[half]}
@@ -87,11 +93,12 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True, help="folder with the four official MNIST files")
     parser.add_argument("--work", type=Path, default=Path("benchmark-runs"), help="where checkpoints go")
     parser.add_argument("--only", default="", help="only the cases whose name contains this")
+    parser.add_argument("--seed", type=int, action="append", default=[], help="only this seed; may be repeated")
     options = parser.parse_args()
     assert complete("mnist", {"epochs": 100}).lr_drops == (25 / 60, 50 / 60), "the paper's recipe is the default"
     for name, case in CASES.items():
         if options.only in name:
-            run_case(name, case, options.data_dir, options.work)
+            run_case(name, case, options.seed, options.data_dir, options.work)
     summary()
 
 
