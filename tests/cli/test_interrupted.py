@@ -55,13 +55,19 @@ def test_kill_9_at_any_moment_changes_nothing(tithe: Tithe, tmp_path, whole):
     assert left == {path.name for path in whole.rglob("*")}
 
 
+def heed_ctrl_c() -> None:
+    """A shell starts its background jobs, this test run maybe, with Ctrl-C ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("half", "sent", "expected"), [("sparse", signal.SIGINT, 130), ("dense", signal.SIGTERM, 143)])
 def test_a_signal_ends_training_with_its_status_and_training_can_go_on(
     tithe: Tithe, tmp_path, whole, half, sent, expected
 ):
     out = tmp_path / "stopped"
     command = [sys.executable, "-c", "from tithe.cli import main; main()", "train", *SMALL, "--out", str(out), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, preexec_fn=heed_ctrl_c) as process:
         assert process.stderr is not None
         assert process.stdout is not None
         while not process.stderr.readline().startswith(f"{half} "):
