@@ -180,8 +180,8 @@ def test_lenets_compute_what_their_papers_say() -> None:
         model = build(name, MNIST, 10)
         w = dict(model.named_parameters())
         if name == "lenet-5":
-            one = nn.functional.max_pool2d(nn.functional.conv2d(x, w["conv1.weight"], w["conv1.bias"]), 2)
-            two = nn.functional.max_pool2d(nn.functional.conv2d(one, w["conv2.weight"], w["conv2.bias"]), 2)
+            one = torch.relu(nn.functional.max_pool2d(nn.functional.conv2d(x, w["conv1.weight"], w["conv1.bias"]), 2))
+            two = torch.relu(nn.functional.max_pool2d(nn.functional.conv2d(one, w["conv2.weight"], w["conv2.bias"]), 2))
             hidden = torch.relu(two.flatten(1) @ w["fc1.weight"].T + w["fc1.bias"])
             scores = hidden @ w["fc2.weight"].T + w["fc2.bias"]
         else:
