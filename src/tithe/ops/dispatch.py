@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tithe.errors import UsageError
-from tithe.topology import unpack
+from tithe.topology import nnz_of, unpack
 
 NAMESPACE = "tithe"
 GRAIN = 2**19  # multiply-adds a thread should have, some 30 microseconds of work
@@ -101,7 +101,7 @@ def column_index(topology: Tensor, rows: int, cols: int) -> Tensor:
 def addresses(topology: Tensor, rows: int, cols: int) -> tuple[int, int, int, int, int]:
     """Memory addresses of indptr, indices, t_indptr, t_indices and t_perm, for the kernels."""
     start = topology.data_ptr()
-    nnz = (topology.shape[0] - rows - cols - 2) // 3
+    nnz = nnz_of(topology.shape[0], rows, cols)
     lengths = (rows + 1, nnz, cols + 1, nnz)
     result = [start]
     for length in lengths:
