@@ -20,9 +20,9 @@ const float* real(Address a) { return reinterpret_cast<const float*>(a); }
 const int32_t* index(Address a) { return reinterpret_cast<const int32_t*>(a); }
 
 template <auto kernel>
-void linear_forward_at(Address y, Address x, Address values, Address indptr, Address indices, int64_t rows,
+void linear_forward_at(Address y, Address x, Address values, Address bias, Address indptr, Address indices, int64_t rows,
                        int64_t cols, int64_t batch, int n_threads) {
-    kernel(out(y), real(x), real(values), index(indptr), index(indices), rows, cols, batch, n_threads);
+    kernel(out(y), real(x), real(values), real(bias), index(indptr), index(indices), rows, cols, batch, n_threads);
 }
 
 template <auto kernel>
@@ -39,13 +39,13 @@ void linear_dw_at(Address dvalues, Address dy, Address x, Address indptr, Addres
 }
 
 template <auto kernel>
-void conv2d_forward_at(Address y, Address x, Address values, Address indptr, Address indices, int64_t out_channels,
+void conv2d_forward_at(Address y, Address x, Address values, Address bias, Address indptr, Address indices, int64_t out_channels,
                        int64_t in_channels, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
                        int64_t stride_h, int64_t stride_w, int64_t padding_h, int64_t padding_w, int64_t batch,
                        int n_threads) {
     const ConvShape shape{out_channels, in_channels, height,    width,     kernel_h, kernel_w,
                           stride_h,     stride_w,    padding_h, padding_w, batch};
-    kernel(out(y), real(x), real(values), index(indptr), index(indices), shape, n_threads);
+    kernel(out(y), real(x), real(values), real(bias), index(indptr), index(indices), shape, n_threads);
 }
 
 template <auto kernel>
@@ -66,6 +66,14 @@ void conv2d_dw_at(Address dvalues, Address dy, Address x, Address indptr, Addres
     const ConvShape shape{out_channels, in_channels, height,    width,     kernel_h, kernel_w,
                           stride_h,     stride_w,    padding_h, padding_w, batch};
     kernel(out(dvalues), real(dy), real(x), index(indptr), index(indices), shape, n_threads);
+}
+
+void row_sums_at(Address sums, Address y, int64_t rows, int64_t length, int n_threads) {
+    row_sums(out(sums), real(y), rows, length, n_threads);
+}
+
+void transpose_at(Address to, Address from, int64_t rows, int64_t cols, int n_threads) {
+    transpose(out(to), real(from), rows, cols, n_threads);
 }
 
 bool has_openmp() {
@@ -94,6 +102,8 @@ NB_MODULE(_kernels, m) {
     bind("naive_conv2d_forward", &conv2d_forward_at<&naive_conv2d_forward>);
     bind("naive_conv2d_dx", &conv2d_dx_at<&naive_conv2d_dx>);
     bind("naive_conv2d_dw", &conv2d_dw_at<&naive_conv2d_dw>);
+    bind("row_sums", &row_sums_at);
+    bind("transpose", &transpose_at);
     m.def("has_openmp", &has_openmp);
     m.def("use_lanes", &use_lanes);
 }

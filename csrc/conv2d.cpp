@@ -167,12 +167,12 @@ void spread(float* dx, const float* strip, int64_t lines, int64_t width, int64_t
 
 }  // namespace
 
-void conv2d_forward(float* y, const float* x, const float* values, const int32_t* indptr, const int32_t* indices,
+void conv2d_forward(float* y, const float* x, const float* values, const float* bias, const int32_t* indptr, const int32_t* indices,
                     ConvShape s, int n_threads) {
     const Layout at = input_layout(s);
     const Image input(x, at, n_threads);
     auto places = input_places(indices, indptr[s.out_channels], s, at);
-    const Terms terms{s.out_channels, indptr, places.get(), s.batch, values, nullptr};
+    const Terms terms{s.out_channels, indptr, places.get(), s.batch, values, nullptr, bias};
     multiply(y, input.data(), terms, output_lines(s, at), n_threads);
 }
 

@@ -27,7 +27,7 @@ struct ConvShape {
 
 // The weight is the matrix [O, C * kernel_h * kernel_w] in CSR: columns are (channel, kernel row, kernel column).
 // y = x * W. Every element of y is written.
-void conv2d_forward(float* y, const float* x, const float* values, const int32_t* indptr, const int32_t* indices,
+void conv2d_forward(float* y, const float* x, const float* values, const float* bias, const int32_t* indptr, const int32_t* indices,
                     ConvShape shape, int n_threads);
 
 // Gradient of the input. t_* is the transposed matrix: column j holds values[t_perm[q]] for q in

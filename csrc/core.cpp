@@ -41,6 +41,7 @@ struct Core {
     int lanes;
     decltype(&simd128::multiply_rows) multiply_rows;
     decltype(&simd128::dot_rows) dot_rows;
+    decltype(&simd128::row_sum) row_sum;
 };
 
 Core choose(int most_lanes) {
@@ -48,11 +49,11 @@ Core choose(int most_lanes) {
     __builtin_cpu_init();
     const bool has_avx512 = __builtin_cpu_supports("avx512f");
     const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (most_lanes >= 16 && has_avx512) return {16, avx512::multiply_rows, avx512::dot_rows};
-    if (most_lanes >= 8 && has_avx2) return {8, avx2::multiply_rows, avx2::dot_rows};
+    if (most_lanes >= 16 && has_avx512) return {16, avx512::multiply_rows, avx512::dot_rows, avx512::row_sum};
+    if (most_lanes >= 8 && has_avx2) return {8, avx2::multiply_rows, avx2::dot_rows, avx2::row_sum};
 #endif
     static_cast<void>(most_lanes);
-    return {4, simd128::multiply_rows, simd128::dot_rows};
+    return {4, simd128::multiply_rows, simd128::dot_rows, simd128::row_sum};
 }
 
 Core core = choose(16);
@@ -117,6 +118,26 @@ void inner_products(float* dvalues, const float* dy, const float* x, const Terms
                 const bool add = run + at > 0;  // the first piece writes, the others add
                 core.dot_rows(dvalues, dy + run * runs.y_step + at, x + run * runs.x_step + at, terms, runs.y_row,
                               begin, end, std::min(piece, runs.length - at), add);
+            }
+        }
+    }
+}
+
+void row_sums(float* sums, const float* y, int64_t rows, int64_t length, [[maybe_unused]] int n_threads) {
+#pragma omp parallel for schedule(static) num_threads(rows * length < worth_a_thread ? 1 : std::max(n_threads, 1))
+    for (int64_t row = 0; row < rows; ++row) sums[row] = core.row_sum(y + row * length, length);
+}
+
+void transpose(float* to, const float* from, int64_t rows, int64_t cols, [[maybe_unused]] int n_threads) {
+    // Squares of 16 x 16 floats: a cache line wide on both sides.
+    constexpr int64_t side = 16;
+#pragma omp parallel for schedule(static) num_threads(rows * cols < worth_a_thread ? 1 : std::max(n_threads, 1))
+    for (int64_t left = 0; left < cols; left += side) {
+        const int64_t right = std::min(left + side, cols);
+        for (int64_t top = 0; top < rows; top += side) {
+            const int64_t bottom = std::min(top + side, rows);
+            for (int64_t j = left; j < right; ++j) {
+                for (int64_t i = top; i < bottom; ++i) to[j * rows + i] = from[i * cols + j];
             }
         }
     }

@@ -16,6 +16,7 @@ struct Terms {
     int64_t batch;           // floats
     const float* values;     // [nnz], or null where only places matter
     const int32_t* perm;     // [nnz] nonzero p has the weight values[perm[p]]; null: values[p]
+    const float* bias = nullptr;  // [rows] what each row's sum starts from; null: 0
 };
 
 // The runs of one row of the result: `count` stretches of `length` contiguous floats. For a linear layer one stretch,
@@ -32,12 +33,18 @@ struct Runs {
     }
 };
 
-// y[r, i] = sum over p in row r of weight p * x[places[p] * batch + i], for each i of each run.
+// y[r, i] = bias[r] + sum over p in row r of weight p * x[places[p] * batch + i], for each i of each run.
 void multiply(float* y, const float* x, const Terms& terms, const Runs& runs, int n_threads);
 
 // dvalues[p] = sum over all i of dy[row of p, i] * x[places[p] * batch + i].
 void inner_products(float* dvalues, const float* dy, const float* x, const Terms& terms, const Runs& runs,
                     int n_threads);
+
+// sums[r] = sum over i of y[r, i], rows of `length` contiguous floats: the gradient of a bias.
+void row_sums(float* sums, const float* y, int64_t rows, int64_t length, int n_threads);
+
+// to[j, i] = from[i, j], for from [rows, cols]: a change of layout.
+void transpose(float* to, const float* from, int64_t rows, int64_t cols, int n_threads);
 
 // Tests only: use registers of at most this many floats (4, 8, 16). Returns what this machine then uses. Must not be
 // called while a kernel runs.

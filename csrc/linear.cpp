@@ -11,9 +11,9 @@ Runs one_run(int64_t batch) { return {1, batch, 0, 0, batch}; }
 
 }  // namespace
 
-void linear_forward(float* y, const float* x, const float* values, const int32_t* indptr, const int32_t* indices,
+void linear_forward(float* y, const float* x, const float* values, const float* bias, const int32_t* indptr, const int32_t* indices,
                     int64_t rows, int64_t /*cols*/, int64_t batch, int n_threads) {
-    multiply(y, x, {rows, indptr, indices, batch, values, nullptr}, one_run(batch), n_threads);
+    multiply(y, x, {rows, indptr, indices, batch, values, nullptr, bias}, one_run(batch), n_threads);
 }
 
 void linear_dx(float* dx, const float* dy, const float* values, const int32_t* t_indptr, const int32_t* t_indices,

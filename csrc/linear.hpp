@@ -6,7 +6,7 @@
 namespace tithe {
 
 // y = W x, W [rows, cols] in CSR. Every element of y is written.
-void linear_forward(float* y, const float* x, const float* values, const int32_t* indptr, const int32_t* indices,
+void linear_forward(float* y, const float* x, const float* values, const float* bias, const int32_t* indptr, const int32_t* indices,
                     int64_t rows, int64_t cols, int64_t batch, int n_threads);
 
 // dx = W^T dy. Column j of W holds values[t_perm[q]] for q in t_indptr[j] .. t_indptr[j + 1], in rows t_indices[q].

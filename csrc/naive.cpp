@@ -2,11 +2,11 @@
 
 namespace tithe {
 
-void naive_linear_forward(float* y, const float* x, const float* values, const int32_t* indptr,
+void naive_linear_forward(float* y, const float* x, const float* values, const float* bias, const int32_t* indptr,
                           const int32_t* indices, int64_t rows, int64_t /*cols*/, int64_t batch, int /*n_threads*/) {
     for (int64_t row = 0; row < rows; ++row) {
         for (int64_t n = 0; n < batch; ++n) {
-            double sum = 0;
+            double sum = bias ? bias[row] : 0;
             for (int64_t p = indptr[row]; p < indptr[row + 1]; ++p) {
                 sum += static_cast<double>(values[p]) * x[indices[p] * batch + n];
             }
@@ -68,13 +68,13 @@ double output_grad_at(const float* dy, const ConvShape& s, int64_t row, int64_t 
 
 }  // namespace
 
-void naive_conv2d_forward(float* y, const float* x, const float* values, const int32_t* indptr,
+void naive_conv2d_forward(float* y, const float* x, const float* values, const float* bias, const int32_t* indptr,
                           const int32_t* indices, ConvShape s, int /*n_threads*/) {
     for (int64_t row = 0; row < s.out_channels; ++row)
         for (int64_t oy = 0; oy < s.out_height(); ++oy)
             for (int64_t ox = 0; ox < s.out_width(); ++ox)
                 for (int64_t n = 0; n < s.batch; ++n) {
-                    double sum = 0;
+                    double sum = bias ? bias[row] : 0;
                     for (int64_t p = indptr[row]; p < indptr[row + 1]; ++p) {
                         const Tap tap(indices[p], s);
                         const int64_t iy = oy * s.stride_h - s.padding_h + tap.ky;

@@ -80,6 +80,10 @@ class Layer:
         return self.random(int(self.mask.sum()), 3)
 
     @cached_property
+    def bias(self) -> np.ndarray:
+        return self.random(self.sizes[0], 4)
+
+    @cached_property
     def csr(self) -> tuple[np.ndarray, np.ndarray]:
         """Indptr and indices."""
         return pointers(self.mask.sum(1)), self.mask.nonzero()[1].astype(np.int32)
@@ -107,7 +111,7 @@ def guarded(array: np.ndarray, fence: float | int) -> tuple[np.ndarray, np.ndarr
 def run(layer: Layer, kernel: str, *, naive: bool = False, threads: int = 1, absolute: bool = False) -> np.ndarray:
     """Call a kernel on poisoned outputs (NaN) between fences; inputs stand between NaN, so that a stray read shows."""
     inputs = {
-        "forward": (layer.x, layer.values, *layer.csr),
+        "forward": (layer.x, layer.values, layer.bias, *layer.csr),
         "dx": (layer.dy, layer.values, *layer.transposed),
         "dw": (layer.dy, layer.x, *layer.csr),
     }[kernel]
@@ -137,7 +141,8 @@ def reference(layer: Layer, kernel: str) -> np.ndarray:
         dense = weight.reshape(layer.weight_shape)
         y = conv2d(x.permute(3, 0, 1, 2), dense, stride=layer.sizes[6:8], padding=layer.sizes[8:10]).permute(1, 2, 3, 0)
     if kernel == "forward":
-        return y.detach().numpy()
+        bias = torch.from_numpy(layer.bias).double().reshape(-1, *[1] * (y.dim() - 1))
+        return (y.detach() + bias).numpy()
     dx, dw = torch.autograd.grad(y, (x, weight), torch.from_numpy(layer.dy).double())
     return dx.numpy() if kernel == "dx" else dw.numpy()[layer.mask]
 
@@ -230,6 +235,45 @@ def test_conv2d(kernel: str, layer: Layer) -> None:
 )
 def test_large_enough_for_threads(kernel: str, layer: Layer) -> None:
     check(layer, kernel)
+
+
+@pytest.mark.usefixtures("lanes")
+def test_forward_without_a_bias() -> None:
+    layer = Layer((20, 30, 70), 0.3)
+    y = np.full(layer.y_shape, np.nan, np.float32)
+    inputs = [layer.x, layer.values, *layer.csr]
+    x, values, *topology = [array.ctypes.data for array in inputs]
+    _kernels.linear_forward(y.ctypes.data, x, values, 0, *topology, *layer.sizes, 1)
+    assert_close(y + layer.bias[:, None], run(layer, "forward"), np.full(layer.y_shape, 10.0))
+
+
+@pytest.mark.usefixtures("lanes")
+@pytest.mark.parametrize("length", [0, 1, 3, 15, 63, 64, 65, 4095, 4097, 200_001])
+def test_row_sums(length: int) -> None:
+    rows = np.random.default_rng(length).random((5, length), np.float32)
+    given_rows, _ = guarded(rows, np.nan)
+    seen = []
+    for threads in (1, 2, 3):
+        sums, buffer = guarded(np.full(5, np.nan, np.float32), 12345)
+        _kernels.row_sums(sums.ctypes.data, given_rows.ctypes.data, 5, length, threads)
+        assert (buffer[:GUARD] == 12345).all()
+        assert (buffer[GUARD + 5 :] == 12345).all()
+        seen.append(sums)
+    np.testing.assert_allclose(seen[0], rows.astype(np.float64).sum(1), rtol=1e-6)
+    assert np.array_equal(seen[0], seen[1])
+    assert np.array_equal(seen[0], seen[2])
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1), (15, 17), (16, 16), (33, 100), (500, 401)])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_transpose(shape: tuple[int, int], threads: int) -> None:
+    matrix = np.random.default_rng(1).random(shape, np.float32)
+    source, _ = guarded(matrix, np.nan)
+    turned, buffer = guarded(np.full(shape[::-1], np.nan, np.float32), 12345)
+    _kernels.transpose(turned.ctypes.data, source.ctypes.data, *shape, threads)
+    np.testing.assert_array_equal(turned.reshape(shape[::-1]), matrix.T)
+    assert (buffer[:GUARD] == 12345).all()
+    assert (buffer[GUARD + matrix.size :] == 12345).all()
 
 
 @pytest.mark.usefixtures("lanes")

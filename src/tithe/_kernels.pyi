@@ -22,6 +22,7 @@ def linear_forward(
     y: int,
     x: int,
     values: int,
+    bias: int,
     indptr: int,
     indices: int,
     rows: int,
@@ -30,7 +31,7 @@ def linear_forward(
     n_threads: int,
     /,
 ) -> None:
-    """Write y [rows, batch] = W x, for x [cols, batch]."""
+    """Write y [rows, batch] = W x + bias, for x [cols, batch]; the bias [rows] may be absent (0)."""
 
 def linear_dx(
     dx: int,
@@ -65,6 +66,7 @@ def conv2d_forward(
     y: int,
     x: int,
     values: int,
+    bias: int,
     indptr: int,
     indices: int,
     out_channels: int,
@@ -81,7 +83,7 @@ def conv2d_forward(
     n_threads: int,
     /,
 ) -> None:
-    """Write y = x * W (cross-correlation as in torch; dilation 1, one group)."""
+    """Write y = x * W + bias (cross-correlation as in torch; dilation 1, one group); the bias may be absent (0)."""
 
 def conv2d_dx(
     dx: int,
@@ -127,6 +129,12 @@ def conv2d_dw(
     /,
 ) -> None:
     """Write the gradient of the weights that exist, [nnz]."""
+
+def row_sums(sums: int, y: int, rows: int, length: int, n_threads: int, /) -> None:
+    """Write sums [rows] of y [rows, length]."""
+
+def transpose(to: int, source: int, rows: int, cols: int, n_threads: int, /) -> None:
+    """Write to [cols, rows] = source [rows, cols], transposed."""
 
 # The slow, plain twins with sums in double, which the tests hold the kernels against.
 naive_linear_forward = linear_forward

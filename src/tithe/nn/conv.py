@@ -95,8 +95,7 @@ class SparseConv2d(SparseLayer):
             return self.forward(x.unsqueeze(0)).squeeze(0)
         x = self._with_border(self._matching(x))
         how = (self.kernel_size, self.stride, self._padding, self.dilation, self.groups)
-        y = self._observed(x, ops.conv2d(x, self.values, self.packed, self.out_channels, *how))
-        return y if self.bias is None else y + self.bias.view(-1, 1, 1)
+        return self._observed(x, ops.conv2d(x, self.values, self.packed, self.out_channels, *how, self.bias))
 
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
         """The dense convolution's weight gradient for these output channels, flattened."""

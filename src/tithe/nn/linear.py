@@ -72,9 +72,7 @@ class SparseLinear(SparseLayer):
             )
         x = self._matching(x)
         flat = x if x.dim() == 2 else x.reshape(-1, self.in_features)
-        y = self._observed(flat, ops.linear(flat, self.values, self.packed, self.out_features))
-        if self.bias is not None:
-            y = y + self.bias
+        y = self._observed(flat, ops.linear(flat, self.values, self.packed, self.out_features, self.bias))
         return y if x.dim() == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:

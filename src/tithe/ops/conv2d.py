@@ -38,9 +38,14 @@ def conv2d(
     padding: Pair,
     dilation: Pair = (1, 1),
     groups: int = 1,
+    bias: Tensor | None = None,
 ) -> Tensor:
-    """y [N, out, H', W'] from x [N, in, H, W], values [nnz] and a packed topology; zero padding."""
-    return torch.ops.tithe.conv2d(x, values, topology, out_channels, kernel, stride, padding, dilation, groups)
+    """y [N, out, H', W'] from x [N, in, H, W], values [nnz], a packed topology and bias [out]; zero padding."""
+    how = (kernel, stride, padding, dilation, groups)
+    if groups == 1 and dilation == (1, 1) and dispatch.direct(x, values, bias):
+        return _Direct.apply(x, values, bias, topology, out_channels, *how)  # type: ignore[no-any-return]
+    y = torch.ops.tithe.conv2d(x, values, topology, out_channels, *how)
+    return y if bias is None else y + bias.view(-1, 1, 1)
 
 
 def conv2d_dx(
@@ -129,54 +134,92 @@ def _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, group
 def _conv_cpu(x, values, topology, out_channels, kernel, stride, padding, dilation, groups):
     if not has_kernel(dilation, groups, x, values):
         return _conv_reference(x, values, topology, out_channels, kernel, stride, padding, dilation, groups)
-    batch, channels, height, width = x.shape
-    columns, out = _columns(channels, kernel, groups), _output_size(x.shape, kernel, stride, padding, dilation)
-    dispatch.check(topology, out_channels, columns, values.shape[0])
-    inner, values = dispatch.batch_innermost(x), values.contiguous()
-    y = inner.new_empty(out_channels, *out, batch)
-    indptr, indices, *_ = dispatch.addresses(topology, out_channels, columns)
-    threads = dispatch.threads(values.shape[0], batch, math.prod(out))
-    _kernels.conv2d_forward(
-        *(y.data_ptr(), inner.data_ptr(), values.data_ptr(), indptr, indices),
-        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, threads),
-    )
-    return dispatch.batch_first(y)
+    return _forward(dispatch.innermost(x), values, None, topology, out_channels, kernel, stride, padding)
 
 
 def _dx_cpu(dy, values, topology, image, kernel, stride, padding, dilation, groups):
     if not has_kernel(dilation, groups, dy, values):
         return _dx_reference(dy, values, topology, image, kernel, stride, padding, dilation, groups)
-    batch, out_channels, *out = dy.shape
-    columns = _columns(image[0], kernel, groups)
-    sizes = (out, _output_size(image, kernel, stride, padding, dilation))
-    dispatch.check(topology, out_channels, columns, values.shape[0], sizes)
-    inner, values = dispatch.batch_innermost(dy), values.contiguous()
-    dx = inner.new_empty(*image, batch)
-    _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, out_channels, columns)
-    threads = dispatch.threads(values.shape[0], batch, math.prod(dy.shape[2:]))
-    _kernels.conv2d_dx(
-        *(dx.data_ptr(), inner.data_ptr(), values.data_ptr(), t_indptr, t_indices, t_perm),
-        *(out_channels, *image, *kernel, *stride, *padding, batch, threads),
-    )
-    return dispatch.batch_first(dx)
+    return _dx(dispatch.innermost(dy), values, topology, image, kernel, stride, padding)
 
 
 def _dw_cpu(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
     if not has_kernel(dilation, groups, dy, x):
         return _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, groups)
+    return _dw(dispatch.innermost(dy), dispatch.innermost(x), topology, nnz, kernel, stride, padding)
+
+
+# These take tensors whose batch is innermost in memory.
+
+
+def _forward(x, values, bias, topology, out_channels, kernel, stride, padding):
+    batch, channels, height, width = x.shape
+    columns, nnz = _columns(channels, kernel, 1), values.shape[0]
+    out = _output_size(x.shape, kernel, stride, padding, (1, 1))
+    dispatch.check(topology, out_channels, columns, nnz)
+    values = values.contiguous()
+    y = dispatch.empty_innermost((batch, out_channels, *out), x)
+    indptr, indices, *_ = dispatch.addresses(topology, out_channels, columns, nnz)
+    _kernels.conv2d_forward(
+        *(y.data_ptr(), x.data_ptr(), values.data_ptr(), 0 if bias is None else bias.contiguous().data_ptr()),
+        *(indptr, indices, out_channels, channels, height, width, *kernel, *stride, *padding, batch),
+        dispatch.threads(nnz, batch, math.prod(out)),
+    )
+    return y
+
+
+def _dx(dy, values, topology, image, kernel, stride, padding):
+    batch, out_channels, *out = dy.shape
+    columns, nnz = _columns(image[0], kernel, 1), values.shape[0]
+    sizes = (out, _output_size(image, kernel, stride, padding, (1, 1)))
+    dispatch.check(topology, out_channels, columns, nnz, sizes)
+    values = values.contiguous()
+    dx = dispatch.empty_innermost((batch, *image), dy)
+    _, _, *transposed = dispatch.addresses(topology, out_channels, columns, nnz)
+    _kernels.conv2d_dx(
+        *(dx.data_ptr(), dy.data_ptr(), values.data_ptr(), *transposed),
+        *(out_channels, *image, *kernel, *stride, *padding, batch, dispatch.threads(nnz, batch, math.prod(out))),
+    )
+    return dx
+
+
+def _dw(dy, x, topology, nnz, kernel, stride, padding):
     out_channels = dy.shape[1]
     batch, channels, height, width = x.shape
-    columns, out = _columns(channels, kernel, groups), _output_size(x.shape, kernel, stride, padding, dilation)
+    columns, out = _columns(channels, kernel, 1), _output_size(x.shape, kernel, stride, padding, (1, 1))
     dispatch.check(topology, out_channels, columns, nnz, (list(dy.shape), [batch, out_channels, *out]))
-    inner_dy, inner_x = dispatch.batch_innermost(dy), dispatch.batch_innermost(x)
-    dvalues = inner_x.new_empty(nnz)
-    indptr, indices, *_ = dispatch.addresses(topology, out_channels, columns)
-    threads = dispatch.threads(nnz, batch, math.prod(out))
+    dvalues = x.new_empty(nnz)
+    indptr, indices, *_ = dispatch.addresses(topology, out_channels, columns, nnz)
     _kernels.conv2d_dw(
-        *(dvalues.data_ptr(), inner_dy.data_ptr(), inner_x.data_ptr(), indptr, indices),
-        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, threads),
+        *(dvalues.data_ptr(), dy.data_ptr(), x.data_ptr(), indptr, indices),
+        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch),
+        dispatch.threads(nnz, batch, math.prod(out)),
     )
     return dvalues
+
+
+class _Direct(torch.autograd.Function):
+    """The layer without the dispatcher, as for linear; one group, no dilation."""
+
+    @staticmethod
+    def forward(ctx, x, values, bias, topology, out_channels, *how):
+        inner = dispatch.innermost(x)
+        ctx.save_for_backward(x, inner, values, topology)
+        ctx.how = how
+        return _forward(inner, values, bias, topology, out_channels, *how[:3])
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, inner, values, topology = ctx.saved_tensors
+        need_x, need_values, need_bias, *_ = ctx.needs_input_grad
+        if torch.is_grad_enabled() or not dispatch.direct(dy):
+            dx = conv2d_dx(dy, values, topology, x.shape[1:], *ctx.how) if need_x else None
+            dv = conv2d_dw(dy, x, topology, values.shape[0], *ctx.how) if need_values else None
+            return dx, dv, dy.sum((0, 2, 3)) if need_bias else None, *[None] * 7
+        dy = dispatch.innermost(dy)
+        dx = _dx(dy, values, topology, x.shape[1:], *ctx.how[:3]) if need_x else None
+        dv = _dw(dy, inner, topology, values.shape[0], *ctx.how[:3]) if need_values else None
+        return dx, dv, dispatch.channel_sums(dy) if need_bias else None, *[None] * 7
 
 
 # Fake: shapes and strides only.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tithe import _kernels
 from tithe.errors import UsageError
-from tithe.topology import nnz_of, unpack
+from tithe.topology import unpack
 
 NAMESPACE = "tithe"
+_PLAIN = (Tensor, torch.nn.Parameter)  # subclasses may mean anything by their storage
 GRAIN = 2**19  # multiply-adds a thread should have, some 30 microseconds of work
 
 
@@ -60,6 +62,21 @@ def has_kernel(*tensors: Tensor) -> bool:
     return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
 
 
+def direct(*tensors: Tensor | None) -> bool:
+    """Whether these tensors may go to the kernels past torch's dispatcher, which costs more than a small layer's work.
+
+    They may when they are plain float32 tensors on the CPU and nobody listens in between: no compiler, tracer, function
+    transform or dispatch mode (FLOP counter, fake tensors).
+    """
+    return (
+        all(t is None or (type(t) in _PLAIN and t.dtype is torch.float32 and t.is_cpu) for t in tensors)
+        and not torch.compiler.is_compiling()
+        and not torch._C._len_torch_dispatch_stack()
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and not torch._C._is_tracing()
+    )
+
+
 def threads(weights: int, batch: int, positions: int = 1) -> int:
     """How many threads a kernel call is worth: on small layers waiting for each other costs more than the work."""
     return max(1, min(torch.get_num_threads(), weights * batch * positions // GRAIN))
@@ -68,6 +85,41 @@ def threads(weights: int, batch: int, positions: int = 1) -> int:
 def batch_innermost(x: Tensor) -> Tensor:
     """x [N, ...] as [..., N], contiguous; copies only if N was not innermost already."""
     return x.movedim(0, -1).contiguous()
+
+
+def innermost(x: Tensor) -> Tensor:
+    """x [N, ...], float32 on the CPU, itself if N is innermost in memory, else a copy in which it is."""
+    shape, stride = x.shape, x.stride()
+    if stride[0] == 1 and stride[1:] == _strides(shape)[1:]:
+        return x
+    if x.numel() == 0 or x.movedim(0, -1).is_contiguous():  # strides over one element mean nothing
+        return x
+    copy = empty_innermost(shape, x)
+    if not x.is_contiguous():
+        return copy.copy_(x)
+    batch, features = shape[0], x.numel() // shape[0]
+    _kernels.transpose(copy.data_ptr(), x.data_ptr(), batch, features, threads(features, batch))
+    return copy
+
+
+def empty_innermost(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Uninitialised [N, ...] with N innermost in memory."""
+    return torch.empty_strided(shape, _strides(shape), dtype=like.dtype, device=like.device)
+
+
+def _strides(shape: Sequence[int]) -> tuple[int, ...]:
+    if len(shape) == 2:
+        return (1, shape[0])
+    batch, _, height, width = shape
+    return (1, height * width * batch, width * batch, batch)
+
+
+def channel_sums(dy: Tensor) -> Tensor:
+    """[F], the gradient of a bias, from dy [N, F, ...] with N innermost in memory."""
+    features = dy.shape[1]
+    sums, each = dy.new_empty(features), dy.numel() // max(features, 1)
+    _kernels.row_sums(sums.data_ptr(), dy.data_ptr(), features, each, threads(features, each))
+    return sums
 
 
 def batch_first(x: Tensor) -> Tensor:
@@ -98,12 +150,10 @@ def column_index(topology: Tensor, rows: int, cols: int) -> Tensor:
     return unpack(topology, rows, cols)[1].long()
 
 
-def addresses(topology: Tensor, rows: int, cols: int) -> tuple[int, int, int, int, int]:
+def addresses(topology: Tensor, rows: int, cols: int, nnz: int) -> tuple[int, int, int, int, int]:
     """Memory addresses of indptr, indices, t_indptr, t_indices and t_perm, for the kernels."""
-    start = topology.data_ptr()
-    nnz = nnz_of(topology.shape[0], rows, cols)
-    lengths = (rows + 1, nnz, cols + 1, nnz)
-    result = [start]
-    for length in lengths:
-        result.append(result[-1] + 4 * length)
-    return tuple(result)  # type: ignore[return-value]
+    indptr = topology.data_ptr()
+    indices = indptr + 4 * (rows + 1)
+    t_indptr = indices + 4 * nnz
+    t_indices = t_indptr + 4 * (cols + 1)
+    return indptr, indices, t_indptr, t_indices, t_indices + 4 * nnz

@@ -23,9 +23,12 @@ _DX = dispatch.define("linear_dx", "Tensor dy, Tensor values, Tensor topology, S
 _DW = dispatch.define("linear_dw", "Tensor dy, Tensor x, Tensor topology, SymInt nnz")
 
 
-def linear(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
-    """y [N, out] from x [N, in], values [nnz] and a packed topology."""
-    return torch.ops.tithe.linear(x, values, topology, out_features)
+def linear(x: Tensor, values: Tensor, topology: Tensor, out_features: int, bias: Tensor | None = None) -> Tensor:
+    """y [N, out] from x [N, in], values [nnz], a packed topology and bias [out]."""
+    if dispatch.direct(x, values, bias):
+        return _Direct.apply(x, values, bias, topology, out_features)  # type: ignore[no-any-return]
+    y = torch.ops.tithe.linear(x, values, topology, out_features)
+    return y if bias is None else y + bias
 
 
 def linear_dx(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
@@ -66,46 +69,88 @@ def _dw_reference(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
 def _linear_cpu(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
     if not dispatch.has_kernel(x, values):
         return _linear_reference(x, values, topology, out_features)
-    batch, cols = x.shape
-    dispatch.check(topology, out_features, cols, values.shape[0])
-    inner, values = dispatch.batch_innermost(x), values.contiguous()
-    y = inner.new_empty(out_features, batch)
-    indptr, indices, *_ = dispatch.addresses(topology, out_features, cols)
-    _kernels.linear_forward(
-        *(y.data_ptr(), inner.data_ptr(), values.data_ptr(), indptr, indices),
-        *(out_features, cols, batch, dispatch.threads(values.shape[0], batch)),
-    )
-    return y.t()
+    return _forward(dispatch.innermost(x), values, None, topology, out_features)
 
 
 def _dx_cpu(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
     if not dispatch.has_kernel(dy, values):
         return _dx_reference(dy, values, topology, in_features)
-    batch, rows = dy.shape
-    dispatch.check(topology, rows, in_features, values.shape[0])
-    inner, values = dispatch.batch_innermost(dy), values.contiguous()
-    dx = inner.new_empty(in_features, batch)
-    _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, rows, in_features)
-    _kernels.linear_dx(
-        *(dx.data_ptr(), inner.data_ptr(), values.data_ptr(), t_indptr, t_indices, t_perm),
-        *(rows, in_features, batch, dispatch.threads(values.shape[0], batch)),
-    )
-    return dx.t()
+    return _dx(dispatch.innermost(dy), values, topology, in_features)
 
 
 def _dw_cpu(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
     if not dispatch.has_kernel(dy, x):
         return _dw_reference(dy, x, topology, nnz)
+    return _dw(dispatch.innermost(dy), dispatch.innermost(x), topology, nnz)
+
+
+# These take tensors whose batch is innermost in memory.
+
+
+def _forward(x: Tensor, values: Tensor, bias: Tensor | None, topology: Tensor, out_features: int) -> Tensor:
+    (batch, cols), nnz = x.shape, values.shape[0]
+    dispatch.check(topology, out_features, cols, nnz)
+    values = values.contiguous()
+    y = dispatch.empty_innermost((batch, out_features), x)
+    indptr, indices, *_ = dispatch.addresses(topology, out_features, cols, nnz)
+    _kernels.linear_forward(
+        *(y.data_ptr(), x.data_ptr(), values.data_ptr(), 0 if bias is None else bias.contiguous().data_ptr()),
+        *(indptr, indices, out_features, cols, batch, dispatch.threads(nnz, batch)),
+    )
+    return y
+
+
+def _dx(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
+    (batch, rows), nnz = dy.shape, values.shape[0]
+    dispatch.check(topology, rows, in_features, nnz)
+    values = values.contiguous()
+    dx = dispatch.empty_innermost((batch, in_features), dy)
+    _, _, *transposed = dispatch.addresses(topology, rows, in_features, nnz)
+    _kernels.linear_dx(
+        *(dx.data_ptr(), dy.data_ptr(), values.data_ptr(), *transposed),
+        *(rows, in_features, batch, dispatch.threads(nnz, batch)),
+    )
+    return dx
+
+
+def _dw(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
     (batch, rows), cols = dy.shape, x.shape[1]
     dispatch.check(topology, rows, cols, nnz, (batch, x.shape[0]))
-    inner_dy, inner_x = dispatch.batch_innermost(dy), dispatch.batch_innermost(x)
-    dvalues = inner_x.new_empty(nnz)
-    indptr, indices, *_ = dispatch.addresses(topology, rows, cols)
+    dvalues = x.new_empty(nnz)
+    indptr, indices, *_ = dispatch.addresses(topology, rows, cols, nnz)
     _kernels.linear_dw(
-        *(dvalues.data_ptr(), inner_dy.data_ptr(), inner_x.data_ptr(), indptr, indices),
+        *(dvalues.data_ptr(), dy.data_ptr(), x.data_ptr(), indptr, indices),
         *(rows, cols, batch, dispatch.threads(nnz, batch)),
     )
     return dvalues
+
+
+class _Direct(torch.autograd.Function):
+    """The layer without the dispatcher: forward and backward call the kernels themselves.
+
+    A gradient of the gradient, or somebody who listens to the backward pass, gets the operators instead.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, topology: Tensor, out_features: int
+    ) -> Tensor:
+        inner = dispatch.innermost(x)
+        ctx.save_for_backward(x, inner, values, topology)
+        return _forward(inner, values, bias, topology, out_features)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, inner, values, topology = ctx.saved_tensors
+        need_x, need_values, need_bias, *_ = ctx.needs_input_grad
+        if torch.is_grad_enabled() or not dispatch.direct(dy):
+            dx = linear_dx(dy, values, topology, x.shape[1]) if need_x else None
+            dv = linear_dw(dy, x, topology, values.shape[0]) if need_values else None
+            return dx, dv, dy.sum(0) if need_bias else None, None, None
+        dy = dispatch.innermost(dy)
+        dx = _dx(dy, values, topology, x.shape[1]) if need_x else None
+        dv = _dw(dy, inner, topology, values.shape[0]) if need_values else None
+        return dx, dv, dispatch.channel_sums(dy) if need_bias else None, None, None
 
 
 # Fake: shapes and strides only.
