@@ -2,6 +2,8 @@
 // little; who calls has checked dtypes, shapes and layout (src/tithe/_kernels.pyi says what is expected).
 
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include "conv2d.hpp"
 #include "core.hpp"
@@ -105,5 +107,7 @@ NB_MODULE(_kernels, m) {
     bind("row_sums", &row_sums_at);
     bind("transpose", &transpose_at);
     m.def("has_openmp", &has_openmp);
-    m.def("use_lanes", &use_lanes);
+    m.def("instruction_sets", &instruction_sets);
+    m.def("instruction_set", &instruction_set);
+    m.def("use_instruction_set", &use_instruction_set);
 }

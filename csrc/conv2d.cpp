@@ -141,7 +141,7 @@ class PhaseTerms {
             }
         }
         indptr_[s_.in_channels] = p;
-        return {s_.in_channels, indptr_.get(), places_.get(), s_.batch, weights_.get(), nullptr};
+        return {s_.in_channels, indptr_.get(), places_.get(), s_.batch, weights_.get()};
     }
 
   private:
@@ -172,7 +172,7 @@ void conv2d_forward(float* y, const float* x, const float* values, const float* 
     const Layout at = input_layout(s);
     const Image input(x, at, n_threads);
     auto places = input_places(indices, indptr[s.out_channels], s, at);
-    const Terms terms{s.out_channels, indptr, places.get(), s.batch, values, nullptr, bias};
+    const Terms terms{s.out_channels, indptr, places.get(), s.batch, values, bias};
     multiply(y, input.data(), terms, output_lines(s, at), n_threads);
 }
 
@@ -210,7 +210,7 @@ void conv2d_dw(float* dvalues, const float* dy, const float* x, const int32_t* i
     const Layout at = input_layout(s);
     const Image input(x, at, n_threads);
     auto places = input_places(indices, indptr[s.out_channels], s, at);
-    const Terms terms{s.out_channels, indptr, places.get(), s.batch, nullptr, nullptr};
+    const Terms terms{s.out_channels, indptr, places.get(), s.batch, nullptr};
     inner_products(dvalues, dy, input.data(), terms, output_lines(s, at), n_threads);
 }
 

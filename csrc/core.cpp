@@ -1,6 +1,7 @@
 #include "core.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace tithe {
 namespace {
@@ -9,15 +10,26 @@ namespace {
 const int32_t none_then_all[32] = {0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
                                    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
 
-// One binary serves old and new x86-64 machines: the widest registers that this one has are chosen when the library is
-// loaded. 128 bits, which every x86-64 and 64-bit arm machine has, are the floor.
-namespace simd128 {
+// One binary serves old and new machines: the best instruction set that this one has is chosen when the library is
+// loaded. `vector128` is SSE2 or NEON, which every x86-64 and 64-bit arm machine has; `plain` is for all others.
+namespace plain {
+#define TITHE_TARGET
+#define TITHE_LANES 1
+#include "simd.inl"
+#undef TITHE_TARGET
+#undef TITHE_LANES
+}  // namespace plain
+
+#if defined(__x86_64__) || defined(__aarch64__)
+#define TITHE_VECTOR128
+namespace vector128 {
 #define TITHE_TARGET
 #define TITHE_LANES 4
 #include "simd.inl"
 #undef TITHE_TARGET
 #undef TITHE_LANES
-}  // namespace simd128
+}  // namespace vector128
+#endif
 
 #if defined(__x86_64__)
 namespace avx2 {
@@ -38,25 +50,33 @@ namespace avx512 {
 #endif
 
 struct Core {
-    int lanes;
-    decltype(&simd128::multiply_rows) multiply_rows;
-    decltype(&simd128::dot_rows) dot_rows;
-    decltype(&simd128::row_sum) row_sum;
+    const char* name;
+    int lanes;  // floats in a register
+    decltype(&plain::multiply_rows) multiply_rows;
+    decltype(&plain::dot_rows) dot_rows;
+    decltype(&plain::row_sum) row_sum;
 };
 
-Core choose(int most_lanes) {
+// What this machine can run, the best first.
+std::vector<Core> available() {
+    std::vector<Core> found;
+#define TITHE_CORE(space, name, lanes) \
+    found.push_back({name, lanes, space::multiply_rows, space::dot_rows, space::row_sum})
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    const bool has_avx512 = __builtin_cpu_supports("avx512f");
-    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (most_lanes >= 16 && has_avx512) return {16, avx512::multiply_rows, avx512::dot_rows, avx512::row_sum};
-    if (most_lanes >= 8 && has_avx2) return {8, avx2::multiply_rows, avx2::dot_rows, avx2::row_sum};
+    if (__builtin_cpu_supports("avx512f")) TITHE_CORE(avx512, "avx512", 16);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) TITHE_CORE(avx2, "avx2", 8);
+    TITHE_CORE(vector128, "sse2", 4);
+#elif defined(__aarch64__)
+    TITHE_CORE(vector128, "neon", 4);
 #endif
-    static_cast<void>(most_lanes);
-    return {4, simd128::multiply_rows, simd128::dot_rows, simd128::row_sum};
+    TITHE_CORE(plain, "plain", 1);
+#undef TITHE_CORE
+    return found;
 }
 
-Core core = choose(16);
+const std::vector<Core> cores = available();
+Core core = cores.front();
 
 // Below this many multiply-adds (a few microseconds) waking a second thread costs more than it saves.
 constexpr int64_t worth_a_thread = 1 << 17;
@@ -68,9 +88,18 @@ int useful_threads(const Terms& terms, const Runs& runs, int n_threads) {
 
 }  // namespace
 
-int use_lanes(int most) {
-    core = choose(most);
-    return core.lanes;
+std::vector<std::string> instruction_sets() {
+    std::vector<std::string> names;
+    for (const Core& one : cores) names.push_back(one.name);
+    return names;
+}
+
+std::string instruction_set() { return core.name; }
+
+void use_instruction_set(const std::string& name) {
+    for (const Core& one : cores) {
+        if (name == one.name) core = one;
+    }
 }
 
 void multiply(float* y, const float* x, const Terms& terms, const Runs& apart, [[maybe_unused]] int n_threads) {
@@ -102,7 +131,7 @@ void inner_products(float* dvalues, const float* dy, const float* x, const Terms
         return;
     }
     // Long stretches are cut, so that a piece of dy stays in the nearest cache while a row's nonzeros pass over it.
-    constexpr int64_t piece = 1024;
+    constexpr int64_t piece = 512;
     const int parts = useful_threads(terms, runs, n_threads);
 #pragma omp parallel for schedule(static, 1) num_threads(parts)
     for (int part = 0; part < parts; ++part) {
@@ -129,15 +158,28 @@ void row_sums(float* sums, const float* y, int64_t rows, int64_t length, [[maybe
 }
 
 void transpose(float* to, const float* from, int64_t rows, int64_t cols, [[maybe_unused]] int n_threads) {
-    // Squares of 16 x 16 floats: a cache line wide on both sides.
-    constexpr int64_t side = 16;
+    // In tiles of 8 rows by 512 bytes. A tile is copied first: its lines may compete for one place in the cache,
+    // where the rows are a power of two apart, and would be lost before all their floats are used.
+    constexpr int64_t high = 8, wide = 128;
+    const int64_t strips = (cols + wide - 1) / wide;
 #pragma omp parallel for schedule(static) num_threads(rows * cols < worth_a_thread ? 1 : std::max(n_threads, 1))
-    for (int64_t left = 0; left < cols; left += side) {
-        const int64_t right = std::min(left + side, cols);
-        for (int64_t top = 0; top < rows; top += side) {
-            const int64_t bottom = std::min(top + side, rows);
-            for (int64_t j = left; j < right; ++j) {
-                for (int64_t i = top; i < bottom; ++i) to[j * rows + i] = from[i * cols + j];
+    for (int64_t strip = 0; strip < strips; ++strip) {
+        const int64_t left = strip * wide, width = std::min(wide, cols - left);
+        for (int64_t top = 0; top < rows; top += high) {
+            const int64_t height = std::min(high, rows - top);
+            alignas(64) float tile[high][wide];
+            for (int64_t i = 0; i < height; ++i) {
+                std::memcpy(tile[i], from + (top + i) * cols + left, static_cast<size_t>(width) * sizeof(float));
+            }
+            float* out = to + left * rows + top;
+            if (height == high) {
+                for (int64_t j = 0; j < width; ++j, out += rows) {
+                    for (int64_t i = 0; i < high; ++i) out[i] = tile[i][j];
+                }
+            } else {
+                for (int64_t j = 0; j < width; ++j, out += rows) {
+                    for (int64_t i = 0; i < height; ++i) out[i] = tile[i][j];
+                }
             }
         }
     }

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <string>
+#include <vector>
 
 namespace tithe {
 
@@ -13,9 +15,8 @@ struct Terms {
     int64_t rows;
     const int32_t* indptr;   // [rows + 1]
     const int32_t* places;   // [nnz] where the run of each nonzero begins, counted in batches from x's first run
-    int64_t batch;           // floats
+    int64_t batch;           // floats from one place to the next
     const float* values;     // [nnz], or null where only places matter
-    const int32_t* perm;     // [nnz] nonzero p has the weight values[perm[p]]; null: values[p]
     const float* bias = nullptr;  // [rows] what each row's sum starts from; null: 0
 };
 
@@ -46,9 +47,11 @@ void row_sums(float* sums, const float* y, int64_t rows, int64_t length, int n_t
 // to[j, i] = from[i, j], for from [rows, cols]: a change of layout.
 void transpose(float* to, const float* from, int64_t rows, int64_t cols, int n_threads);
 
-// Tests only: use registers of at most this many floats (4, 8, 16). Returns what this machine then uses. Must not be
-// called while a kernel runs.
-int use_lanes(int most);
+// The instruction sets that this machine can run, the best first; the one in use; and a choice, which must not be made
+// while a kernel runs (a name that is not in the list changes nothing).
+std::vector<std::string> instruction_sets();
+std::string instruction_set();
+void use_instruction_set(const std::string& name);
 
 // An uninitialised array on cache-line borders, for one call.
 template <class T>

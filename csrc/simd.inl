@@ -8,6 +8,7 @@ typedef float Wide __attribute__((vector_size(4 * TITHE_LANES)));
 typedef int32_t WideMask __attribute__((vector_size(4 * TITHE_LANES)));
 typedef float Eight __attribute__((vector_size(32)));
 typedef float Four __attribute__((vector_size(16)));
+typedef int32_t Mask4 __attribute__((vector_size(16)));
 
 // memcpy is how C++ spells a load or store that need not be aligned; it becomes one instruction.
 template <class V>
@@ -41,7 +42,7 @@ TITHE_INLINE void multiply_block(float* y, const float* x, const Terms& terms, i
 #pragma GCC unroll 8
         for (int i = 0; i < count; ++i) sum[i] = start + V{};
         for (int64_t p = terms.indptr[row]; p < terms.indptr[row + 1]; ++p) {
-            const float weight = terms.values[terms.perm ? terms.perm[p] : p];
+            const float weight = terms.values[p];
             const float* run = x + terms.places[p] * terms.batch;
             prefetch(x + terms.places[p + ahead < last_p ? p + ahead : last_p] * terms.batch, count * lanes);
 #pragma GCC unroll 8
@@ -84,7 +85,11 @@ TITHE_TARGET void multiply_rows(float* y, const float* x, const Terms& terms, in
 }
 
 // A register's floats folded into four, by halves; and the sum of four.
+#if TITHE_LANES == 1
+TITHE_INLINE Four fold(Wide v) { return Four{v[0], 0, 0, 0}; }
+#else
 TITHE_INLINE Four fold(Four v) { return v; }
+#endif
 #if TITHE_LANES >= 8
 TITHE_INLINE Four fold(Eight v) {
     Four half[2];
@@ -104,36 +109,60 @@ TITHE_INLINE float total(Wide v) {
     return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
+#ifdef __clang__
+#define TITHE_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define TITHE_SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, Mask4{i, j, k, l})
+#endif
+
+// The totals of four registers at once, each in the order of `total`.
+TITHE_INLINE Four totals(Wide a, Wide b, Wide c, Wide d) {
+    const Four fa = fold(a), fb = fold(b), fc = fold(c), fd = fold(d);
+    const Four ab = TITHE_SHUFFLE(fa, fb, 0, 4, 1, 5) + TITHE_SHUFFLE(fa, fb, 2, 6, 3, 7);
+    const Four cd = TITHE_SHUFFLE(fc, fd, 0, 4, 1, 5) + TITHE_SHUFFLE(fc, fd, 2, 6, 3, 7);
+    return TITHE_SHUFFLE(ab, cd, 0, 1, 4, 5) + TITHE_SHUFFLE(ab, cd, 2, 3, 6, 7);
+}
+#undef TITHE_SHUFFLE
+
 // v with its first floats set to 0 where `keep` is 0.
 TITHE_INLINE Wide masked(Wide v, WideMask keep) { return reinterpret_cast<Wide>(reinterpret_cast<WideMask>(v) & keep); }
 
-// Inner products of one stretch of dy with `count` stretches of x, side by side so that dy is loaded once.
+// Inner products of one stretch of dy with the stretches of x at `count` places, at most 4, side by side so that dy is
+// loaded once. Meanwhile the stretches at the places in `next` are asked for.
 template <int count>
-TITHE_INLINE void dots(float* out, const float* dy, const float* x, const int32_t* places, int64_t batch,
-                       int64_t length, bool add) {
-    const float* runs[count];
-    float product[count] = {};
-    for (int k = 0; k < count; ++k) runs[k] = x + places[k] * batch;
-    if (length >= TITHE_LANES) {
-        Wide sum[count] = {};
-        int64_t i = 0;
-        for (; i + TITHE_LANES <= length; i += TITHE_LANES) {
-            const Wide d = load<Wide>(dy + i);
-#pragma GCC unroll 8
-            for (int k = 0; k < count; ++k) sum[k] += d * load<Wide>(runs[k] + i);
+TITHE_INLINE void dots(float* out, const float* dy, const float* x, const int32_t* places, const int32_t* next,
+                       int64_t batch, int64_t length, bool add) {
+    const float *runs[count], *coming[count];
+    for (int k = 0; k < count; ++k) runs[k] = x + places[k] * batch, coming[k] = x + next[k] * batch;
+    Wide sum[4] = {};
+    float product[4] = {};
+    int64_t i = 0;
+    for (; i + 16 <= length; i += 16) {
+#pragma GCC unroll 4
+        for (int k = 0; k < count; ++k) __builtin_prefetch(coming[k] + i);
+#pragma GCC unroll 4
+        for (int64_t j = i; j < i + 16; j += TITHE_LANES) {
+            const Wide d = load<Wide>(dy + j);
+#pragma GCC unroll 4
+            for (int k = 0; k < count; ++k) sum[k] += d * load<Wide>(runs[k] + j);
         }
-        if (i < length) {  // the rest sits at the end of a last register; its front has been summed already
-            const WideMask keep = load<WideMask>(none_then_all + 16 - TITHE_LANES + (length - i));
-            const Wide d = masked(load<Wide>(dy + length - TITHE_LANES), keep);
-#pragma GCC unroll 8
-            for (int k = 0; k < count; ++k) sum[k] += d * masked(load<Wide>(runs[k] + length - TITHE_LANES), keep);
-        }
-#pragma GCC unroll 8
-        for (int k = 0; k < count; ++k) product[k] = total(sum[k]);
-    } else {
-        for (int64_t i = 0; i < length; ++i) {
-#pragma GCC unroll 8
-            for (int k = 0; k < count; ++k) product[k] += dy[i] * runs[k][i];
+    }
+    for (; i + TITHE_LANES <= length; i += TITHE_LANES) {
+        const Wide d = load<Wide>(dy + i);
+#pragma GCC unroll 4
+        for (int k = 0; k < count; ++k) sum[k] += d * load<Wide>(runs[k] + i);
+    }
+    if (length >= TITHE_LANES && i < length) {  // the rest ends a last register, whose front has been summed already
+        const WideMask keep = load<WideMask>(none_then_all + 16 - TITHE_LANES + (length - i));
+        const Wide d = masked(load<Wide>(dy + length - TITHE_LANES), keep);
+#pragma GCC unroll 4
+        for (int k = 0; k < count; ++k) sum[k] += d * masked(load<Wide>(runs[k] + length - TITHE_LANES), keep);
+    }
+    const Four four = totals(sum[0], sum[1], sum[2], sum[3]);
+    __builtin_memcpy(product, &four, sizeof(four));
+    if (length < TITHE_LANES) {
+        for (int k = 0; k < count; ++k) {
+            for (i = 0; i < length; ++i) product[k] += dy[i] * runs[k][i];
         }
     }
     for (int k = 0; k < count; ++k) out[k] = add ? out[k] + product[k] : product[k];
@@ -142,22 +171,18 @@ TITHE_INLINE void dots(float* out, const float* dy, const float* x, const int32_
 // One stretch's share of dvalues for rows [begin, end): added to what is there, or (add = false) in place of it.
 TITHE_TARGET void dot_rows(float* dvalues, const float* dy, const float* x, const Terms& terms, int64_t y_row,
                            int64_t begin, int64_t end, int64_t length, bool add) {
+    const int64_t nnz = terms.indptr[terms.rows];
     for (int64_t row = begin; row < end; ++row) {
         const float* d = dy + row * y_row;
-        for (int64_t p = terms.indptr[row]; p < terms.indptr[row + 1];) {
+        for (int64_t p = terms.indptr[row]; p < terms.indptr[row + 1]; p += 4) {
             float* out = dvalues + p;
             const int32_t* places = terms.places + p;
             const int64_t left = terms.indptr[row + 1] - p;
-            if (left >= 8) {
-                dots<8>(out, d, x, places, terms.batch, length, add);
-                p += 8;
-                continue;
-            }
-            if (left >= 4) dots<4>(out, d, x, places, terms.batch, length, add);
-            if (left == 3) dots<3>(out, d, x, places, terms.batch, length, add);
-            if (left == 2) dots<2>(out, d, x, places, terms.batch, length, add);
-            if (left == 1) dots<1>(out, d, x, places, terms.batch, length, add);
-            p += 4;
+            const int32_t* next = p + 8 <= nnz ? places + 4 : places;
+            if (left >= 4) dots<4>(out, d, x, places, next, terms.batch, length, add);
+            if (left == 3) dots<3>(out, d, x, places, places, terms.batch, length, add);
+            if (left == 2) dots<2>(out, d, x, places, places, terms.batch, length, add);
+            if (left == 1) dots<1>(out, d, x, places, places, terms.batch, length, add);
         }
     }
 }

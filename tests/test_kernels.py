@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from torch.nn.functional import conv2d
 from tithe import _kernels
 
 GUARD = 64  # floats before and after each array
-WIDEST = 16  # floats in the widest register there is
+ALL_SETS = ("avx512", "avx2", "sse2", "neon", "plain")
 KERNELS = ("forward", "dx", "dw")
 BATCHES = st.sampled_from([0, 1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 64, 100, 127, 128, 129, 300])
 DENSITIES = st.sampled_from([0.0, 0.05, 0.2, 0.5, 1.0])
@@ -180,13 +181,16 @@ def convolutions(draw: st.DrawFn) -> Layer:
     return Layer((*channels, *size, *kernel, *stride, *padding, batch), draw(DENSITIES), draw(st.integers(0, 99)))
 
 
-@pytest.fixture(params=[4, 8, 16], ids=lambda lanes: f"{lanes}-lanes")
-def lanes(request: pytest.FixtureRequest) -> Iterator[int]:
+@pytest.fixture(params=ALL_SETS)
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
     """A test that uses this runs on each instruction set that the machine has."""
-    if _kernels.use_lanes(request.param) != request.param:
-        pytest.skip(f"this machine has no registers of {request.param} floats")
+    if request.param not in _kernels.instruction_sets():
+        pytest.skip(f"this machine has no {request.param}")
+    before = _kernels.instruction_set()
+    _kernels.use_instruction_set(request.param)
+    assert _kernels.instruction_set() == request.param
     yield request.param
-    _kernels.use_lanes(WIDEST)
+    _kernels.use_instruction_set(before)
 
 
 battery = settings(
@@ -197,7 +201,7 @@ battery = settings(
 )
 
 
-@pytest.mark.usefixtures("lanes")
+@pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("kernel", KERNELS)
 @battery
 @given(layer=linears())
@@ -208,7 +212,7 @@ def test_linear(kernel: str, layer: Layer) -> None:
     check(layer, kernel)
 
 
-@pytest.mark.usefixtures("lanes")
+@pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("kernel", KERNELS)
 @battery
 @given(layer=convolutions())
@@ -221,7 +225,7 @@ def test_conv2d(kernel: str, layer: Layer) -> None:
     check(layer, kernel)
 
 
-@pytest.mark.usefixtures("lanes")
+@pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(
     "layer",
@@ -237,7 +241,7 @@ def test_large_enough_for_threads(kernel: str, layer: Layer) -> None:
     check(layer, kernel)
 
 
-@pytest.mark.usefixtures("lanes")
+@pytest.mark.usefixtures("instruction_set")
 def test_forward_without_a_bias() -> None:
     layer = Layer((20, 30, 70), 0.3)
     y = np.full(layer.y_shape, np.nan, np.float32)
@@ -247,7 +251,7 @@ def test_forward_without_a_bias() -> None:
     assert_close(y + layer.bias[:, None], run(layer, "forward"), np.full(layer.y_shape, 10.0))
 
 
-@pytest.mark.usefixtures("lanes")
+@pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("length", [0, 1, 3, 15, 63, 64, 65, 4095, 4097, 200_001])
 def test_row_sums(length: int) -> None:
     rows = np.random.default_rng(length).random((5, length), np.float32)
@@ -276,7 +280,7 @@ def test_transpose(shape: tuple[int, int], threads: int) -> None:
     assert (buffer[GUARD + matrix.size :] == 12345).all()
 
 
-@pytest.mark.usefixtures("lanes")
+@pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_image_smaller_than_the_kernel_has_no_output(kernel: str) -> None:
     layer = Layer((2, 2, 3, 3, 5, 5, 2, 2, 0, 0, 4), 1.0)
@@ -298,3 +302,24 @@ def test_one_openmp_runtime_beside_torch() -> None:
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert len(found) == 1, f"OpenMP runtimes in one process: {found}"
+
+
+def with_isa(name: str) -> subprocess.CompletedProcess[str]:
+    script = "import tithe.ops; from tithe import _kernels; print(_kernels.instruction_set())"
+    environment = os.environ | {"TITHE_ISA": name}
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize("name", _kernels.instruction_sets())
+def test_the_environment_chooses(name: str) -> None:
+    assert with_isa(name).stdout.strip() == name
+
+
+def test_without_a_choice_it_is_the_best() -> None:
+    assert with_isa("").stdout.strip() == _kernels.instruction_sets()[0]
+
+
+def test_an_instruction_set_that_is_not_there() -> None:
+    found = with_isa("avx1024")
+    assert found.returncode != 0
+    assert "TITHE_ISA=avx1024 was given; this machine can run" in found.stderr

@@ -15,8 +15,14 @@ t_indices[q] for q in t_indptr[j] .. t_indptr[j + 1].
 def has_openmp() -> bool:
     """Whether the kernels were built with OpenMP; without it `n_threads` has no effect."""
 
-def use_lanes(most: int, /) -> int:
-    """For tests: use vector registers of at most `most` floats (4, 8 or 16); returns what is used from now on."""
+def instruction_sets() -> list[str]:
+    """What this machine can run, the best first: of avx512, avx2, sse2, neon, plain."""
+
+def instruction_set() -> str:
+    """The one in use: the best, until another is chosen."""
+
+def use_instruction_set(name: str, /) -> None:
+    """Use this one from now on, no kernel running; a name that is not in the list changes nothing."""
 
 def linear_forward(
     y: int,

@@ -160,10 +160,10 @@ def _forward(x, values, bias, topology, out_channels, kernel, stride, padding):
     values = values.contiguous()
     y = dispatch.empty_innermost((batch, out_channels, *out), x)
     indptr, indices, *_ = dispatch.addresses(topology, out_channels, columns, nnz)
+    threads = dispatch.threads(nnz, batch, math.prod(out))
     _kernels.conv2d_forward(
         *(y.data_ptr(), x.data_ptr(), values.data_ptr(), 0 if bias is None else bias.contiguous().data_ptr()),
-        *(indptr, indices, out_channels, channels, height, width, *kernel, *stride, *padding, batch),
-        dispatch.threads(nnz, batch, math.prod(out)),
+        *(indptr, indices, out_channels, channels, height, width, *kernel, *stride, *padding, batch, threads),
     )
     return y
 
@@ -175,10 +175,11 @@ def _dx(dy, values, topology, image, kernel, stride, padding):
     dispatch.check(topology, out_channels, columns, nnz, sizes)
     values = values.contiguous()
     dx = dispatch.empty_innermost((batch, *image), dy)
-    _, _, *transposed = dispatch.addresses(topology, out_channels, columns, nnz)
+    _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, out_channels, columns, nnz)
+    threads = dispatch.threads(nnz, batch, math.prod(out))
     _kernels.conv2d_dx(
-        *(dx.data_ptr(), dy.data_ptr(), values.data_ptr(), *transposed),
-        *(out_channels, *image, *kernel, *stride, *padding, batch, dispatch.threads(nnz, batch, math.prod(out))),
+        *(dx.data_ptr(), dy.data_ptr(), values.data_ptr(), t_indptr, t_indices, t_perm),
+        *(out_channels, *image, *kernel, *stride, *padding, batch, threads),
     )
     return dx
 
@@ -190,10 +191,10 @@ def _dw(dy, x, topology, nnz, kernel, stride, padding):
     dispatch.check(topology, out_channels, columns, nnz, (list(dy.shape), [batch, out_channels, *out]))
     dvalues = x.new_empty(nnz)
     indptr, indices, *_ = dispatch.addresses(topology, out_channels, columns, nnz)
+    threads = dispatch.threads(nnz, batch, math.prod(out))
     _kernels.conv2d_dw(
         *(dvalues.data_ptr(), dy.data_ptr(), x.data_ptr(), indptr, indices),
-        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch),
-        dispatch.threads(nnz, batch, math.prod(out)),
+        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, threads),
     )
     return dvalues
 

@@ -72,7 +72,7 @@ def direct(*tensors: Tensor | None) -> bool:
         all(t is None or (type(t) in _PLAIN and t.dtype is torch.float32 and t.is_cpu) for t in tensors)
         and not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()
-        and torch._C._functorch.peek_interpreter_stack() is None
+        and torch._C._functorch.peek_interpreter_stack() is None  # type: ignore[attr-defined]
         and not torch._C._is_tracing()
     )
 

@@ -105,9 +105,9 @@ def _dx(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tenso
     dispatch.check(topology, rows, in_features, nnz)
     values = values.contiguous()
     dx = dispatch.empty_innermost((batch, in_features), dy)
-    _, _, *transposed = dispatch.addresses(topology, rows, in_features, nnz)
+    _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, rows, in_features, nnz)
     _kernels.linear_dx(
-        *(dx.data_ptr(), dy.data_ptr(), values.data_ptr(), *transposed),
+        *(dx.data_ptr(), dy.data_ptr(), values.data_ptr(), t_indptr, t_indices, t_perm),
         *(rows, in_features, batch, dispatch.threads(nnz, batch)),
     )
     return dx

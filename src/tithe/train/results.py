@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 import tithe
+from tithe import _kernels
 from tithe.nn import sparse_layers
 from tithe.train.data import Dataset
 from tithe.train.loop import Training
@@ -139,6 +140,7 @@ def machine() -> dict[str, Any]:
     """What the seconds were measured on."""
     return {
         "processor": _processor(),
+        "instruction_set": _kernels.instruction_set(),
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
