@@ -93,9 +93,17 @@ class SparseConv2d(SparseLayer):
             )
         if x.dim() == 3:
             return self.forward(x.unsqueeze(0)).squeeze(0)
-        x = self._with_border(self._matching(x))
+        return self._compute(self._with_border(self._matching(x)))
+
+    def sparse_forward(self, x: Tensor) -> Tensor:
+        """x [N, in, H, W] through the sparse operator."""
         how = (self.kernel_size, self.stride, self._padding, self.dilation, self.groups)
-        return self._observed(x, ops.conv2d(x, self.values, self.packed, self.out_channels, *how, self.bias))
+        return ops.conv2d(x, self.values, self.packed, self.out_channels, *how, self.bias)
+
+    def dense_forward(self, x: Tensor) -> Tensor:
+        """x [N, in, H, W] through torch's convolution, in the layout that it likes best."""
+        how: Any = (self.stride, self._padding, self.dilation, self.groups)
+        return functional.conv2d(x.contiguous(), self._scattered(), self.bias, *how)
 
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
         """The dense convolution's weight gradient for these output channels, flattened."""
@@ -109,11 +117,17 @@ class SparseConv2d(SparseLayer):
         """Unless groups tie output channels to input channels."""
         return self.groups == 1
 
+    @property
+    def geometry(self) -> tuple[object, ...]:
+        """The weight's shape and what a call needs besides."""
+        return (self.weight_shape, self.stride, self._padding, self.dilation, self.groups)
+
     def extra_repr(self) -> str:
         """Sizes, geometry and density, for print(model)."""
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"padding={self.padding}, bias={self.bias is not None}, nnz={self.nnz}, density={self.density:.4g}"
+            f"{self._kernel_repr()}"
         )
 
     def _check_arguments(self) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from tithe import budget as budgets
 from tithe.errors import UsageError
+from tithe.nn.choice import checked
 from tithe.nn.conv import SparseConv2d
 from tithe.nn.layer import SparseLayer
 from tithe.nn.linear import SparseLinear
@@ -48,6 +49,7 @@ def sparsify(
     keep_dense: Iterable[str | type[nn.Module]] = (),
     generator: torch.Generator | None = None,
     init: str = "fan_in",
+    kernel: str = "auto",
 ) -> M:
     """Replace the model's nn.Linear and nn.Conv2d by sparse layers with randomly drawn weights, in place.
 
@@ -60,26 +62,30 @@ def sparsify(
         generator: draws the topology; torch's global one if None.
         init: "fan_in" scales each kept weight by sqrt(dense fan-in / the neuron's own fan-in), so that every neuron
             starts with the variance its dense twin was given; "keep" copies the weights as they are (trained models).
+        kernel: what computes the layers: "sparse", "dense", or "auto", which above 15 % density measures once for each
+            shape which of the two is faster; `layer.kernel` changes it, `layer.kernel_used` says which ran.
 
     Returns:
         The same model. Only exact nn.Linear and nn.Conv2d are replaced, hooks going along: subclasses, and modules
         whose weight is made of others (weight_norm, pruning), may rely on their `.weight`.
 
     Raises:
-        UsageError: bad density, budget, name or init; a weight that two modules share.
+        UsageError: bad density, budget, name, init or kernel; a weight that two modules share.
     """
     if init not in ("fan_in", "keep"):
         raise UsageError(f"init {init!r} was given; allowed are 'fan_in' and 'keep'")
+    checked(kernel)
     chosen = _convertible(model, list(keep_dense))
     if not chosen:
         warnings.warn("sparsify changed nothing: the model has no nn.Linear or nn.Conv2d to replace", stacklevel=2)
         return model
     shapes = {name: tuple(module.weight.shape) for name, module in chosen.items()}
     nnz = budgets.counts(shapes, density, budget)
-    new: dict[nn.Module, nn.Module] = {}
+    new: dict[nn.Module, SparseLayer] = {}
     for name, module in chosen.items():
         shape = (shapes[name][0], math.prod(shapes[name][1:]))
-        new[module] = _sparse_twin(module, Topology.random(shape, nnz[name], generator), init)
+        twin = new[module] = _sparse_twin(module, Topology.random(shape, nnz[name], generator), init)
+        twin.kernel = kernel
     _swap(model, new.get)
     _leave_fast_paths(model)
     return model
