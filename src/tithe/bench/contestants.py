@@ -1,15 +1,17 @@
 """Who takes part: each system is the way in which a layer is made and called."""
 
+import contextlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 import tithe
-from tithe.bench import sparselab, sparseprop, torch_csr
+from tithe.bench import csr_linear, sparselab_linear, sparseprop_layers
 from tithe.nn import SparseLayer
 from tithe.nn.convert import CONVERT
 
@@ -27,6 +29,7 @@ class System:
     layout: str = "contiguous"  # of the input: what LAYOUTS has
     autocast: bool = False  # bfloat16
     kinds: tuple[str, ...] = ("linear", "conv")  # of layers that it can compute
+    for_images: bool = False  # a variant that means nothing without a convolution
     rows: tuple[str, ...] = ("layer", "step")
     package: str | None = None  # that must be installed
     install: str = ""  # how
@@ -71,20 +74,20 @@ def _dense(name: str, variant: str, **how: object) -> System:
     return System(name, variant, **how)  # type: ignore[arg-type]
 
 
-def _sparseprop(variant: str, kinds: tuple[str, ...], over_width: bool) -> System:
+def _sparseprop(variant: str, over_width: bool) -> System:
     return System(
         "SparseProp",
         variant,
-        kinds=kinds,
+        for_images=over_width,
         package="sparseprop",
         install="pip install --no-deps sparseprop, with pybind11 and a compiler",
-        convert=lambda layer, mask: sparseprop.convert(layer, mask, over_width),
-        gradient=sparseprop.gradient,
-        says=sparseprop.cannot,
+        convert=lambda layer, mask: sparseprop_layers.convert(layer, mask, over_width),
+        gradient=sparseprop_layers.gradient,
+        says=sparseprop_layers.cannot,
     )
 
 
-_LAST = {"layout": "channels_last", "kinds": ("conv",)}
+_LAST = {"layout": "channels_last", "for_images": True}
 SYSTEMS = (
     _dense(DENSE, "contiguous"),
     _dense(DENSE, "channels_last", **_LAST),
@@ -99,13 +102,13 @@ SYSTEMS = (
         package="sparselab",
         install="pip install 'tithe[bench]'",
         settle=0.01,
-        convert=sparselab.convert,
-        gradient=sparselab.gradient,
-        set_threads=sparselab.set_threads,
+        convert=sparselab_linear.convert,
+        gradient=sparselab_linear.gradient,
+        set_threads=sparselab_linear.set_threads,
     ),
-    _sparseprop("", ("linear", "conv"), over_width=False),
-    _sparseprop("over the width", ("conv",), over_width=True),
-    System("torch CSR", kinds=("linear",), convert=torch_csr.convert, gradient=torch_csr.gradient),
+    _sparseprop("", over_width=False),
+    _sparseprop("over the width", over_width=True),
+    System("torch CSR", kinds=("linear",), convert=csr_linear.convert, gradient=csr_linear.gradient),
 )
 """All systems; the order is that of the tables."""
 
@@ -147,13 +150,19 @@ def mask_weights(model: nn.Module, masks: dict[str, Tensor]) -> nn.Module:
     return model
 
 
+def applies(system: System, kind_of_row: str, model: nn.Module) -> bool:
+    """Whether the system means anything for such a row and model."""
+    has_images = any(kind(layer) == "conv" for layer in layers(model).values())
+    return kind_of_row in system.rows and (has_images or not system.for_images)
+
+
 def refusal(system: System, model: nn.Module) -> str | None:
     """Why the system cannot train this dense model; None: it can."""
     if system.package is not None and system.version() is None:
         return f"not installed: {system.install}"
     for layer in layers(model).values():
         if kind(layer) not in system.kinds:
-            return f"has no {'linear layer' if kind(layer) == 'linear' else 'convolution'}"
+            return "has no convolution"
         reason = system.says(layer)
         if reason is not None:
             return reason
@@ -165,5 +174,15 @@ def converted(system: System, model: nn.Module, masks: dict[str, Tensor]) -> nn.
     assert system.convert is not None
     for name, layer in layers(model).items():
         parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, system.convert(layer, masks[name]))
+        with _no_warnings(system):
+            setattr(model.get_submodule(parent), child, system.convert(layer, masks[name]))
     return model
+
+
+@contextlib.contextmanager
+def _no_warnings(system: System) -> Iterator[None]:
+    """What another library warns of in its own constructors is not this run's news."""
+    with warnings.catch_warnings():
+        if system.package is not None:
+            warnings.simplefilter("ignore")
+        yield

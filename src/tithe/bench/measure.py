@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 WARM_PASS_SECONDS = 0.05
 """A contestant quicker than this runs once unmeasured in each of its turns: it finds its data and its threads as a
@@ -14,6 +15,7 @@ training loop would, and not as the contestant before left them. In a longer pas
 HOPELESS = 20  # times slower than the yardstick: three rounds at most, so that it cannot eat everybody's time
 HOPELESS_ROUNDS = 3
 LEAST_ROUNDS = 3
+Key = TypeVar("Key")
 
 
 @dataclass
@@ -46,7 +48,7 @@ def figures(times: list[float]) -> Figures:
 
 
 def measure(
-    contestants: Mapping[str, Turns],
+    contestants: Mapping[Key, Turns],
     seconds: float,
     watch: Callable[[float], None] = lambda fraction: None,
     clock: Callable[[], float] = time.perf_counter,
@@ -77,10 +79,10 @@ def measure(
 
 
 def _warm_up(
-    contestants: Mapping[str, Turns], seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]
+    contestants: Mapping[Key, Turns], seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> None:
     """One pass of each, and from its time how many rounds the hopeless ones get; that pass may have been all."""
-    costs: dict[str, float] = {}  # ms
+    costs: dict[Key, float] = {}  # ms
     for name, turn in contestants.items():
         with _settled(turn, sleep):
             costs[name] = _timed(turn.run, clock)

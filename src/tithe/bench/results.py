@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from tithe.bench.contestants import DENSE, DENSE_BF16, System
+import tithe
+from tithe.bench.contestants import DENSE, DENSE_BF16, SYSTEMS, System
 from tithe.bench.measure import figures
 from tithe.bench.rows import Row
 from tithe.train.results import machine
@@ -67,20 +68,26 @@ def row_report(row: Row, threads: int, timed: Sequence[Timed], left_out: Sequenc
 _DENSE = (DENSE, DENSE_BF16)
 
 
-def report(what: str, rows: list[dict[str, Any]], versions: Mapping[str, str | None], finished: bool) -> dict[str, Any]:
+def report(what: str, rows: list[dict[str, Any]], finished: bool) -> dict[str, Any]:
     """The whole of `bench.json`."""
     where = {name: value for name, value in machine().items() if name != "threads"}  # a row has its own
     return {
         "format": FORMAT,
         "what": what,
         "finished": finished,
-        "versions": dict(versions),
+        "versions": versions(),
         "machine": where | {"torch_instruction_set": torch.backends.cpu.get_cpu_capability()},
         "rows": rows,
         "units": {
             name: {"unit": unit, "known": known, "meaning": meaning} for name, (unit, known, meaning) in UNITS.items()
         },
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Of tithe and of the other systems' packages; None: not installed."""
+    found: dict[str, str | None] = {"tithe": tithe.__version__}
+    return found | {system.package: system.version() for system in SYSTEMS if system.package is not None}
 
 
 def best(row: Mapping[str, Any]) -> list[dict[str, Any]]:

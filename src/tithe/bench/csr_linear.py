@@ -49,7 +49,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, values = ctx.saved_tensors
         dy = gradients[0]
         dx = (ctx.layer.transpose(values) @ dy.t()).t() if ctx.needs_input_grad[0] else None

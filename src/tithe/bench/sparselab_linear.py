@@ -34,7 +34,7 @@ def convert(layer: nn.Linear | nn.Conv2d, mask: Tensor) -> nn.Module:
 def gradient(module: nn.Module) -> Tensor:
     """Of the values, [nnz], without the padding between the rows."""
     sparse: Any = module
-    return sparse._values.grad[torch.from_numpy(np.asarray(sparse._csr.col_indices)) >= 0]
+    return sparse._values.grad[torch.from_numpy(np.array(sparse._csr.col_indices)) >= 0]
 
 
 def set_threads(threads: int) -> None:
