@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from tithe.bench.contestants import DENSE as DENSE_FP32
 from tithe.bench.contestants import DENSE_BF16, INSIDE, SPARSE
 from tithe.bench.results import best
 from tithe.report import drawing, human
@@ -15,7 +16,8 @@ from tithe.report.drawing import DENSE, INK, SMALL, TEXT, TITLE
 from tithe.report.drawing import SPARSE as BLUE
 
 COLUMNS = 3  # panels beside each other, at most
-PANEL_WIDTH, PANEL_HEIGHT = 6.2, 4.9  # inches, with names and headings
+PANEL_WIDTH, PANEL_HEIGHT = 6.4, 5.2  # inches, with names and headings
+NAMES_WIDTH, MARGIN = 2.7, 0.6  # inches
 
 # Told apart by every kind of colour vision: Okabe and Ito 2008. What is not here stands in the table only.
 STYLES: dict[str, dict[str, Any]] = {
@@ -46,15 +48,17 @@ def draw(content: Mapping[str, Any], path: Path | str) -> Path | None:
         return None
     columns = min(COLUMNS, len(rows))
     lines = math.ceil(len(rows) / columns)
-    width, height = max(9.0, columns * PANEL_WIDTH), lines * PANEL_HEIGHT + 1.5
+    width, height = max(11.0, columns * PANEL_WIDTH + MARGIN), lines * PANEL_HEIGHT + 1.5
     figure = drawing.figure(width, height)
     for place, row in enumerate(rows):
         down, across = divmod(place, columns)
-        left, bottom = (0.6 + across * PANEL_WIDTH) / width, ((lines - down - 1) * PANEL_HEIGHT + 0.95) / height
-        axes = figure.add_axes((left, bottom, (PANEL_WIDTH - 2.6) / width, (PANEL_HEIGHT - 1.35) / height))
+        left, bottom = (MARGIN + across * PANEL_WIDTH) / width, ((lines - down - 1) * PANEL_HEIGHT + 1.1) / height
+        size = (PANEL_WIDTH - NAMES_WIDTH) / width, (PANEL_HEIGHT - 1.5) / height
+        axes = figure.add_axes((left, bottom, *size))
         _draw_panel(axes, row)
-    figure.text(0.6 / width, 1 - 0.5 / height, _claim(rows), fontsize=TITLE, color=INK, weight="bold")
-    figure.text(0.6 / width, 1 - 0.83 / height, _setting(content), fontsize=TEXT, color=DENSE)
+    figure.text(MARGIN / width, 1 - 0.5 / height, _claim(content), fontsize=TITLE, color=INK, weight="bold")
+    figure.text(MARGIN / width, 1 - 0.83 / height, _setting(content), fontsize=TEXT, color=DENSE)
+    figure.text(MARGIN / width, 0.2 / height, _where(content), fontsize=SMALL, color=DENSE)
     return drawing.save(figure, Path(path))
 
 
@@ -83,17 +87,17 @@ def _draw_panel(axes: Axes, row: Mapping[str, Any]) -> None:
     lines = _lines(row)
     densities = sorted({density for line in lines for density in line.densities}, reverse=True)
     drawing.bare(axes)
-    axes.set_title(_heading(row), loc="left", fontsize=TEXT, color=INK, pad=8)
+    axes.set_title(_heading(row), loc="left", fontsize=TEXT, color=INK, pad=26)
+    axes.text(0, 1.03, _dense_times(row), transform=axes.transAxes, fontsize=SMALL, color=DENSE)
     _scale(axes, lines, densities)
     _draw_limits(axes, densities)
     for line in lines:
         style = STYLES[line.system]
-        axes.fill_between(line.densities, line.low, line.high, color=style["color"], alpha=0.18, linewidth=0)
+        axes.fill_between(line.densities, line.low, line.high, color=style["color"], alpha=0.14, linewidth=0)
         axes.plot(line.densities, line.speedups, markersize=5.5, zorder=3, **style)
     names = [(f"{NAMES.get(line.system, line.system)} {_times(line.speedups[-1])}", line) for line in lines]
     labels = [(line.speedups[-1], name, STYLES[line.system]["color"]) for name, line in names]
-    bfloat16 = [result["speedup_float32"] for result in best(row) if result["system"] == DENSE_BF16]
-    labels.append((1.0, _dense_name(bfloat16), DENSE))
+    labels.append((1.0, "best dense float32", DENSE))
     _label_ends(axes, labels)
 
 
@@ -101,9 +105,12 @@ def _heading(row: Mapping[str, Any]) -> str:
     return f"{row['title']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}".replace("->", "→")
 
 
-def _dense_name(bfloat16: Sequence[float]) -> str:
-    """The line at 1, and how far bfloat16 is from it."""
-    return f"dense float32 (bfloat16: {_times(bfloat16[0])})" if bfloat16 else "dense float32"
+def _dense_times(row: Mapping[str, Any]) -> str:
+    """What 1x is, in milliseconds."""
+    found = [result for result in best(row) if result["system"] in (DENSE_FP32, DENSE_BF16)]
+    return "best " + "; ".join(
+        f"{result['system']}, {result['variant']}: {human.three_digits(result['median_ms'])} ms" for result in found
+    )
 
 
 def _times(speedup: float) -> str:
@@ -120,7 +127,7 @@ def _scale(axes: Axes, lines: list[_Line], densities: list[float]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("density, the weights that exist", fontsize=TEXT, color=INK)
     speeds = [speedup for line in lines for speedup in (*line.low, *line.high)]
-    axes.set_ylim(min(0.7, min(speeds) / 1.2), min(1.3 / densities[-1], 3 * max(2.0, *speeds)))
+    axes.set_ylim(min(0.7, min(speeds) / 1.2), 1.3 * max(1 / densities[-1], *speeds))
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda speedup, _: f"{speedup:g}x"))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -130,14 +137,13 @@ def _draw_limits(axes: Axes, densities: list[float]) -> None:
     """Break-even, and what would be reached if time were in proportion to the weights."""
     axes.axhline(1.0, color=DENSE, linewidth=1.6)
     axes.plot(densities, [1 / density for density in densities], color=INK, linewidth=1.2, linestyle=(0, (5, 3)))
-    top = axes.get_ylim()[1]
-    inside = [density for density in densities if 1 / density < top / 1.4] or densities[:1]
+    middle = densities[len(densities) // 2]
     axes.annotate(
-        "limit, 1/density",
-        (inside[-1], 1 / inside[-1]),
-        xytext=(-6, 6),
+        "limit: 1/density",
+        (middle, 1 / middle),
+        xytext=(-8, 4),
         textcoords="offset points",
-        ha="right" if len(inside) > 1 else "left",
+        ha="right",
         fontsize=SMALL,
         color=INK,
     )
@@ -147,7 +153,7 @@ def _label_ends(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
     """Name the lines right of the panel at the height of their ends, moved apart where they would touch."""
     ordered = sorted(labels)
     heights = [axes.transAxes.inverted().transform(axes.transData.transform((1, label[0])))[1] for label in ordered]
-    apart = 1.35 * TEXT / 72 / (PANEL_HEIGHT - 1.35)  # in panel heights
+    apart = 1.35 * TEXT / 72 / (PANEL_HEIGHT - 1.5)  # in panel heights
     for height, (_, text, colour) in zip(spread(heights, apart), ordered, strict=True):
         axes.text(1.02, height, text, transform=axes.transAxes, va="center", fontsize=SMALL, color=colour)
 
@@ -171,21 +177,25 @@ def _bottom(group: list[float], apart: float) -> float:
     return sum(group) / len(group) - apart * (len(group) - 1) / 2
 
 
-def _claim(rows: Sequence[Mapping[str, Any]]) -> str:
+def _claim(content: Mapping[str, Any]) -> str:
     """The range over all panels at the density nearest to 5 %."""
-    ours = [line for row in rows for line in _lines(row) if line.system == SPARSE]
+    ours = [line for row in content["rows"] for line in _lines(row) if line.system == SPARSE]
     if not ours:
         return "Speed-up over density"
     density = min((d for line in ours for d in line.densities), key=lambda d: abs(math.log(d / 0.05)))
     found = [line.speedups[line.densities.index(density)] for line in ours if density in line.densities]
     low, high = _times(min(found)), _times(max(found))
     reach = low if low == high else f"{low} to {high}"
-    return f"With {human.density(density)} of the weights: {reach} the speed of the best dense float32"
+    what = "networks" if content["what"] == "step" else "layers"
+    return f"{human.density(density)} of the weights: {what} train at {reach} the speed of the best dense ones"
 
 
 def _setting(content: Mapping[str, Any]) -> str:
-    what = "training steps" if content["what"] == "step" else "forward and both gradients"
-    return (
-        f"Speed-up of {what}, measured: medians, shaded the middle half of interleaved rounds; "
-        f"{content['machine']['processor']}, torch {content['machine']['torch']}"
-    )
+    what = "whole training steps" if content["what"] == "step" else "forward and both gradients"
+    return f"Speed-up of {what}, measured; medians, shaded the middle half of interleaved rounds"
+
+
+def _where(content: Mapping[str, Any]) -> str:
+    machine, versions = content["machine"], content["versions"]
+    installed = ", ".join(f"{name} {version}" for name, version in versions.items() if version is not None)
+    return f"{machine['processor']}, {machine['torch_instruction_set']}, torch {machine['torch']}, {installed}"

@@ -82,8 +82,6 @@ def _linear(spec: str, inputs: int, outputs: int, batch: int) -> Row:
 def _conv(spec: str, inputs: int, outputs: int, high: int, wide: int, height: int, width: int, batch: int) -> Row:
     """Stride 1, padded by half the kernel, so that the image keeps its size where the kernel is odd."""
     title = f"Conv {inputs} -> {outputs} {high}x{wide}, {height}x{width}, batch {batch}"
-    if min(height + 2 * (high // 2) - high, width + 2 * (wide // 2) - wide) < 0:
-        raise UsageError(f"shape {spec!r} was given; its kernel is larger than its padded image: enlarge the image.")
     padding = (high // 2, wide // 2)
     return Row(
         "layer",

@@ -15,7 +15,7 @@ def convert(layer: nn.Linear | nn.Conv2d, mask: Tensor) -> nn.Module:
     SparseLab keeps the transposes of its backward pass under id(matrix), and a new matrix that gets the id of a dead
     one gets its transpose too, so wrong gradients: its cache is emptied here, before anything can be mistaken.
     """
-    import sparselab  # pyright: ignore[reportMissingImports]
+    import sparselab.ops  # pyright: ignore[reportMissingImports]
 
     assert isinstance(layer, nn.Linear)
     sparselab.ops._clear_transpose_cache()
@@ -41,5 +41,6 @@ def set_threads(threads: int) -> None:
     """Tell the OpenMP runtime that SparseLab brings along, which does not hear torch.set_num_threads."""
     import sparselab  # pyright: ignore[reportMissingImports]
 
+    assert sparselab.__file__ is not None
     for library in (Path(sparselab.__file__).parents[1] / "sparselab.libs").glob("libgomp*"):
         ctypes.CDLL(str(library)).omp_set_num_threads(threads)

@@ -14,19 +14,28 @@ _MISSING = "-"
 
 
 def table(row: Mapping[str, Any]) -> Table:
-    """The best variant of each system, density by density, with its speed-up over the best dense ones."""
+    """The best variant of each system, density by density, with its speed-up over the best dense ones.
+
+    It fits in 80 columns.
+    """
     shown = Table(title=title(row), caption=_caption(row), box=SIMPLE_HEAD, title_style="bold", caption_style="")
     shown.title_justify = shown.caption_justify = "left"
-    shown.add_column("density", justify="right")
-    shown.add_column("system")
-    for heading in ("median", "middle half", "x dense float32", "x dense bfloat16", "limit 1/density"):
-        shown.add_column(heading, justify="right")
+    shown.add_column("", no_wrap=True)
+    for heading in ("median ms", "middle half", "x fp32", "x bf16"):
+        shown.add_column(heading, justify="right", no_wrap=True)
     for density, group in groupby(best(row), lambda result: result["density"]):
         shown.add_section()
-        for place, result in enumerate(group):
-            first = "dense" if density is None else human.density(density)
-            shown.add_row(first if place == 0 else "", _name(result), *_figures(result))
+        shown.add_row(_section(density))
+        for result in group:
+            shown.add_row(f"  {_name(result).removeprefix('dense ')}", *_figures(result))
     return shown
+
+
+def _section(density: float | None) -> str:
+    """The heading of a density, with what could be won at most if time were in proportion to the weights."""
+    if density is None:
+        return "dense"
+    return f"density {human.density(density)}, limit {human.three_digits(1 / density)}x"
 
 
 def title(row: Mapping[str, Any]) -> str:
@@ -43,9 +52,9 @@ def _name(result: Mapping[str, Any]) -> str:
 def _figures(result: Mapping[str, Any]) -> list[str]:
     low, high = (human.three_digits(result[name]) for name in ("low_quartile_ms", "high_quartile_ms"))
     return [
-        f"{human.three_digits(result['median_ms'])} ms",
-        f"{low} to {high} ms" if result["rounds"] > 1 else "measured once",
-        *(_times(result[name]) for name in ("speedup_float32", "speedup_bfloat16", "limit")),
+        f"{human.three_digits(result['median_ms'])}",
+        f"{low} to {high}" if result["rounds"] > 1 else "measured once",
+        *(_times(result[name]) for name in ("speedup_float32", "speedup_bfloat16")),
     ]
 
 
@@ -57,7 +66,10 @@ def _caption(row: Mapping[str, Any]) -> str:
     """How many rounds, and who is not in the table."""
     rounds = [result["rounds"] for result in row["results"]]
     few = sorted({f"{_name(result)} {result['rounds']}" for result in row["results"] if result["rounds"] < max(rounds)})
-    lines = [f"{max(rounds)} interleaved rounds" + (f"; {', '.join(few)}" if few else "") + "."]
+    lines = [
+        f"{max(rounds)} interleaved rounds" + (f"; {', '.join(few)}" if few else "") + ".",
+        "x: times the speed of the best dense one in float32 or bfloat16. limit: 1/density.",
+    ]
     reasons: dict[tuple[str, str], list[float]] = {}
     for one in row["left_out"]:
         where = reasons.setdefault((_name(one), one["reason"]), [])
