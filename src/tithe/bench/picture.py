@@ -18,6 +18,7 @@ from tithe.report.drawing import SPARSE as BLUE
 COLUMNS = 3  # panels beside each other, at most
 PANEL_WIDTH, PANEL_HEIGHT = 6.4, 5.2  # inches, with names and headings
 NAMES_WIDTH, MARGIN = 2.7, 0.6  # inches
+LEAST_WIDTH = 11.0  # inches of all panels: the headings need it
 
 # Told apart by every kind of colour vision: Okabe and Ito 2008. What is not here stands in the table only.
 STYLES: dict[str, dict[str, Any]] = {
@@ -48,12 +49,13 @@ def draw(content: Mapping[str, Any], path: Path | str) -> Path | None:
         return None
     columns = min(COLUMNS, len(rows))
     lines = math.ceil(len(rows) / columns)
-    width, height = max(11.0, columns * PANEL_WIDTH + MARGIN), lines * PANEL_HEIGHT + 1.5
+    panel = max(PANEL_WIDTH, LEAST_WIDTH / columns)
+    width, height = columns * panel + MARGIN, lines * PANEL_HEIGHT + 1.5
     figure = drawing.figure(width, height)
     for place, row in enumerate(rows):
         down, across = divmod(place, columns)
-        left, bottom = (MARGIN + across * PANEL_WIDTH) / width, ((lines - down - 1) * PANEL_HEIGHT + 1.1) / height
-        size = (PANEL_WIDTH - NAMES_WIDTH) / width, (PANEL_HEIGHT - 1.5) / height
+        left, bottom = (MARGIN + across * panel) / width, ((lines - down - 1) * PANEL_HEIGHT + 1.1) / height
+        size = (panel - NAMES_WIDTH) / width, (PANEL_HEIGHT - 1.5) / height
         axes = figure.add_axes((left, bottom, *size))
         _draw_panel(axes, row)
     figure.text(MARGIN / width, 1 - 0.5 / height, _claim(content), fontsize=TITLE, color=INK, weight="bold")
@@ -159,10 +161,10 @@ def _label_ends(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
 
 
 def spread(heights: Sequence[float], apart: float) -> list[float]:
-    """Ascending heights, moved as little as it takes to be `apart` from each other and not below the first.
+    """Ascending heights, moved as little as it takes to be `apart` from each other.
 
-    >>> spread([0.0, 0.1, 1.0], 0.5)
-    [0.0, 0.5, 1.0]
+    >>> spread([0.0, 0.0, 3.0], 1.0)
+    [-0.5, 0.5, 3.0]
     """
     # Groups that touch are merged and centred on the mean of where their members want to be.
     groups: list[list[float]] = []
@@ -187,7 +189,7 @@ def _claim(content: Mapping[str, Any]) -> str:
     low, high = _times(min(found)), _times(max(found))
     reach = low if low == high else f"{low} to {high}"
     what = "networks" if content["what"] == "step" else "layers"
-    return f"{human.density(density)} of the weights: {what} train at {reach} the speed of the best dense ones"
+    return f"With {human.density(density)} of the weights, {what} train at {reach} the speed of the best dense ones"
 
 
 def _setting(content: Mapping[str, Any]) -> str:
