@@ -88,6 +88,7 @@ def test_the_picture_names_its_lines_and_its_limit():
     assert [(line.system, line.densities) for line in lines] == [("sparse", [0.1, 0.05]), ("SparseProp", [0.1])]
     assert lines[0].speedups == pytest.approx([1.0, 2.0])
     assert lines[0].low < lines[0].speedups
+    assert picture._dense_times(content()["rows"][0]) == "1x: 8.00 ms, channels_last; dense bfloat16: 160 ms"
     assert picture._claim(content()) == "With 5 % of the weights, layers train at 2x the speed of the best dense ones"
 
 
