@@ -15,7 +15,7 @@ ROWS = [*layer_rows("linear:40x24@16,linear:7x5@3,conv:5-8-3x3,9x8@16"), *model_
 
 
 def entered(row: Row, density: float = 0.3) -> Entries:
-    entries = Entries(row, threads=1, seconds=60.0)
+    entries = Entries(row, threads=1, seconds=60.0, budget="uniform")
     for _ in entries.fill([density]):
         pass
     return entries
@@ -38,7 +38,7 @@ def test_a_wrong_weight_is_found_out(system: System, monkeypatch):
     model = row.make()
     if system.dense or refusal(system, model):
         pytest.skip("dense, or not installed")
-    masks = random_masks(row.make(), 0.3, seed=0)
+    masks = random_masks(row.make(), 0.3, "uniform", seed=0)
     masked = mask_weights(model, masks)
     x = torch.randn(row.input_shape)
     wanted = trial(SYSTEMS[0], row, masked, masks, x).results(masks)
@@ -105,7 +105,7 @@ def test_inputs_come_in_the_layout_that_the_system_names():
     x = torch.randn(row.input_shape)
     strides = {}
     for system in SYSTEMS[:2] + tuple(s for s in SYSTEMS if s.name == contestants.INSIDE):
-        masks = random_masks(row.make(), 0.3, seed=0)
+        masks = random_masks(row.make(), 0.3, "uniform", seed=0)
         made = trial(system, row, mask_weights(row.make(), masks), masks, x)
         strides[system.layout] = made.x.stride()
         assert torch.equal(made.x, x)

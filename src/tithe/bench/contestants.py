@@ -130,13 +130,13 @@ def kind(layer: Layer) -> str:
     return "linear" if isinstance(layer, nn.Linear) else "conv"
 
 
-def random_masks(model: nn.Module, density: float, seed: int) -> dict[str, Tensor]:
+def random_masks(model: nn.Module, density: float, budget: str, seed: int) -> dict[str, Tensor]:
     """Which weights exist, as `tithe.sparsify` draws it; bool, of each weight's shape. The model becomes sparse.
 
     Raises:
         UsageError: the density leaves some layer without a weight.
     """
-    tithe.sparsify(model, density, init="keep", generator=torch.Generator().manual_seed(seed))
+    tithe.sparsify(model, density, budget, init="keep", generator=torch.Generator().manual_seed(seed))
     return {
         name: layer.topology.to_mask().view(layer.weight_shape) for name, layer in tithe.sparse_layers(model).items()
     }

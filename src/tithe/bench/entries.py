@@ -27,10 +27,10 @@ class Entry:
 class Entries:
     """The contestants of one row and number of threads, and who was left out, with the reason."""
 
-    def __init__(self, row: Row, threads: int, seconds: float) -> None:
+    def __init__(self, row: Row, threads: int, seconds: float, budget: str) -> None:
         self.taken: dict[tuple[str, float | None], Entry] = {}
         self.left_out: list[LeftOut] = []
-        self._row, self._threads, self._seconds = row, threads, seconds
+        self._row, self._threads, self._seconds, self._budget = row, threads, seconds, budget
         self._x = torch.randn(row.input_shape, generator=torch.Generator().manual_seed(0))
 
     def fill(self, densities: Sequence[float]) -> Iterator[None]:
@@ -42,7 +42,7 @@ class Entries:
                 self._enter_dense(system, model)
                 yield
         for density in densities:
-            masks = random_masks(self._model(), density, seed=0)
+            masks = random_masks(self._model(), density, self._budget, seed=0)
             masked = mask_weights(self._model(), masks)
             wanted = trial(SYSTEMS[0], self._row, masked, masks, self._x).results(masks)
             for system in systems:

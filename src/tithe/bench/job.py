@@ -19,6 +19,7 @@ class Job:
     densities: tuple[float, ...] = DENSITIES
     threads: tuple[int, ...] = ()  # none: torch's present number
     seconds: float = SECONDS
+    budget: str = "uniform"  # or "erk": how a network's layers share the weights
 
     def __post_init__(self) -> None:
         for density in self.densities:
@@ -27,6 +28,8 @@ class Job:
         for threads in self.threads:
             if threads < 1:
                 raise UsageError(f"{threads} threads were given; at least 1 is needed.")
+        if self.budget not in ("uniform", "erk"):
+            raise UsageError(f"budget {self.budget!r} was given; allowed are uniform and erk.")
         if not 0 < self.seconds < float("inf"):
             raise UsageError(f"{self.seconds:g} seconds were given; each row needs more than 0, such as {SECONDS:g}.")
 

@@ -57,12 +57,12 @@ def _check_densities(job: Job) -> None:
         with torch.device("meta"):
             shapes = {name: tuple(layer.weight.shape) for name, layer in layers(row.make()).items()}
         for density in job.densities:
-            budget.counts(shapes, density, "erk")
+            budget.counts(shapes, density, job.budget)
 
 
 def _run_row(job: Job, row: Row, threads: int, rows: list[dict[str, Any]], moment: Moment, watch: Watch) -> None:
     watch(moment)
-    entries = Entries(row, threads, job.seconds)
+    entries = Entries(row, threads, job.seconds, job.budget)
     for _ in entries.fill(job.densities):
         watch(moment)
     turns = {key: entry.turns for key, entry in entries.taken.items()}
@@ -75,4 +75,4 @@ def _run_row(job: Job, row: Row, threads: int, rows: list[dict[str, Any]], momen
             if entry.turns.times
         ]
         if timed:
-            rows.append(row_report(row, threads, timed, entries.left_out))
+            rows.append(row_report(row, threads, timed, entries.left_out) | {"budget": job.budget})

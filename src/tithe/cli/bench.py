@@ -56,6 +56,14 @@ Exit status: 0 done, 2 bad input, 130 Ctrl-C, 143 SIGTERM; after the last two, w
 @click.option("--threads", multiple=True, help="CPU threads, each number a measurement.  [default: torch's choice]")
 @click.option("--seconds", type=float, help="Time for the rounds of one row and number of threads.  [default: 20]")
 @click.option(
+    "--budget",
+    type=click.Choice(["uniform", "erk"]),
+    default="uniform",
+    show_default=True,
+    help="How the layers of a network share the weights: uniform, each the same density, so that FLOP fall by "
+    "1/density; erk, as tithe train does, small layers denser.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=DEFAULT_OUT,
@@ -70,6 +78,7 @@ def command(
     densities: tuple[str, ...],
     threads: tuple[str, ...],
     seconds: float | None,
+    budget: str,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -89,6 +98,7 @@ def command(
         densities=_numbers("density", float, densities) or Job.densities,
         threads=_numbers("threads", int, threads),
         seconds=SECONDS if seconds is None else seconds,
+        budget=budget,
     )
     check_out(out)
     rows: list[dict[str, Any]] = []
