@@ -102,6 +102,15 @@ def innermost(x: Tensor) -> Tensor:
     return copy
 
 
+def outermost(x: Tensor) -> Tensor:
+    """A contiguous copy of x [N, ...], float32 on the CPU, with N innermost in memory."""
+    copy = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    if x.numel():
+        batch, features = x.shape[0], x.numel() // x.shape[0]
+        _kernels.transpose(copy.data_ptr(), x.data_ptr(), features, batch, threads(features, batch))
+    return copy
+
+
 def empty_innermost(shape: Sequence[int], like: Tensor) -> Tensor:
     """Uninitialised [N, ...] with N innermost in memory."""
     return torch.empty_strided(shape, _strides(shape), dtype=like.dtype, device=like.device)
