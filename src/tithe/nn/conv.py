@@ -11,6 +11,7 @@ from torch.nn import functional, grad
 
 from tithe import ops
 from tithe.errors import UsageError
+from tithe.nn.dense_gradient import conv2d_dense_dw
 from tithe.nn.layer import SparseLayer, topology_for
 from tithe.nn.linear import copy_weights, fill_dense
 from tithe.topology import Topology
@@ -107,7 +108,10 @@ class SparseConv2d(SparseLayer):
 
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
         """The dense convolution's weight gradient for these output channels, flattened."""
+        innermost = all(t.movedim(0, -1).is_contiguous() for t in (x, dy))
         dy = dy[:, rows]
+        if innermost and self.groups == 1 and self.dilation == (1, 1):
+            return conv2d_dense_dw(x, dy, self.kernel_size, self.stride, self._padding)
         shape = (dy.shape[1], *self.weight_shape[1:])
         how: Any = (self.stride, self._padding, self.dilation, self.groups)
         return grad.conv2d_weight(x, shape, dy, *how).reshape(dy.shape[1], -1)
