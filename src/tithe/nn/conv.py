@@ -93,13 +93,13 @@ class SparseConv2d(SparseLayer):
             )
         if x.dim() == 3:
             return self.forward(x.unsqueeze(0)).squeeze(0)
-        x = self._with_border(self._matching(x))
+        x = self._matching(self._with_border(x))  # torch may pad in float32
         how = (self.kernel_size, self.stride, self._padding, self.dilation, self.groups)
         return self._observed(x, ops.conv2d(x, self.values, self.packed, self.out_channels, *how, self.bias))
 
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
-        """The dense convolution's weight gradient for these output channels, flattened."""
-        dy = dy[:, rows]
+        """The dense convolution's weight gradient for these output channels, flattened, in the values' dtype."""
+        x, dy = (t.to(self.values.dtype) for t in (x, dy[:, rows]))
         shape = (dy.shape[1], *self.weight_shape[1:])
         how: Any = (self.stride, self._padding, self.dilation, self.groups)
         return grad.conv2d_weight(x, shape, dy, *how).reshape(dy.shape[1], -1)

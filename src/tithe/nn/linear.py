@@ -76,8 +76,8 @@ class SparseLinear(SparseLayer):
         return y if x.dim() == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
-        """dY^T X for these rows."""
-        return dy[:, rows].t() @ x
+        """dY^T X for these rows, in the values' dtype."""
+        return dy[:, rows].t().to(self.values.dtype) @ x.to(self.values.dtype)
 
     @property
     def rows_are_separate(self) -> bool:
