@@ -109,6 +109,7 @@ def _output_size(image: Sequence[int], kernel: Pair, stride: Pair, padding: Pair
 # Reference: any device, any floating dtype, groups and dilation.
 
 
+@dispatch.without_autocast
 def _conv_reference(x, values, topology, out_channels, kernel, stride, padding, dilation, groups):
     if dispatch.is_mixed(x, values):
         how = (kernel, stride, padding, dilation, groups)
@@ -117,6 +118,7 @@ def _conv_reference(x, values, topology, out_channels, kernel, stride, padding, 
     return dispatch.restride(torch.conv2d(x, weight, None, stride, padding, dilation, groups))
 
 
+@dispatch.without_autocast
 def _dx_reference(dy, values, topology, image, kernel, stride, padding, dilation, groups):
     if dispatch.is_mixed(dy, values):
         how = (kernel, stride, padding, dilation, groups)
@@ -127,8 +129,9 @@ def _dx_reference(dy, values, topology, image, kernel, stride, padding, dilation
     return dispatch.restride(grad.conv2d_input(shape, weight, dy, *how))
 
 
+@dispatch.without_autocast
 def _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
-    if dy.dtype == x.dtype == torch.bfloat16:
+    if dispatch.are_bfloat16(dy, x):
         how = (kernel, stride, padding, dilation, groups)
         return dispatch.widened(_dw_reference, dy, x, topology, nnz, *how)
     rows, cols = dy.shape[1], _columns(x.shape[1], kernel, groups)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -94,29 +96,64 @@ def kernels(name: str) -> dict[torch.dtype, Callable[..., None]]:
     return {torch.float32: getattr(_kernels, name), torch.bfloat16: getattr(_kernels, f"{name}_bf16")}
 
 
+_TRANSPOSE, _ROW_SUMS = kernels("transpose"), kernels("row_sums")
+
+
 def summed(dtype: torch.dtype) -> torch.dtype:
     """In what sums of activations come out: bfloat16 is for storing only, its gradients of weights are float32."""
     return torch.float32 if dtype == torch.bfloat16 else dtype
 
 
 def is_mixed(x: Tensor, values: Tensor) -> bool:
-    """Activations stored in bfloat16 meet float32 weights: the one pair of dtypes that the operators widen."""
-    return x.dtype == torch.bfloat16 and values.dtype == torch.float32
+    """Whether activations stored in bfloat16 meet float32 values: the one pair of dtypes that the operators widen.
+
+    Raises:
+        RuntimeError: any other pair, as torch's own operators refuse it.
+    """
+    if (x.dtype, values.dtype) == (torch.bfloat16, torch.float32):
+        return True
+    _refuse_unlike(x, values)
+    return False
+
+
+def are_bfloat16(dy: Tensor, x: Tensor) -> bool:
+    """Whether both activations are; their gradient of the values is then a float32 sum.
+
+    Raises:
+        RuntimeError: they have different dtypes.
+    """
+    _refuse_unlike(dy, x)
+    return x.dtype == torch.bfloat16
+
+
+def _refuse_unlike(first: Tensor, second: Tensor) -> None:
+    if first.dtype != second.dtype:
+        raise RuntimeError(
+            f"expected one dtype, or bfloat16 activations beside float32 values, but got {first.dtype} and "
+            f"{second.dtype}; convert one of them"
+        )
 
 
 def widened(reference: Callable[..., Tensor], *arguments: Any) -> Tensor:
-    """The reference in float32, whatever autocast says, for arguments of which some are bfloat16."""
-    device = next(a.device.type for a in arguments if isinstance(a, Tensor))
-    with torch.autocast(device, enabled=False):
-        return reference(*[a.float() if isinstance(a, Tensor) and a.is_floating_point() else a for a in arguments])
+    """The reference in float32, for arguments of which some are bfloat16."""
+    return reference(*[a.float() if isinstance(a, Tensor) and a.is_floating_point() else a for a in arguments])
+
+
+def without_autocast(reference: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The reference in its arguments' dtypes, where autocast would lower torch's operators inside it."""
+
+    @functools.wraps(reference)
+    def run(first: Tensor, *rest: Any) -> Tensor:
+        device = first.device.type
+        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+            return reference(first, *rest)
+
+    return run
 
 
 def threads(weights: int, batch: int, positions: int = 1) -> int:
     """How many threads a kernel call is worth: on small layers waiting for each other costs more than the work."""
     return max(1, min(torch.get_num_threads(), weights * batch * positions // GRAIN))
-
-
-_TRANSPOSE, _ROW_SUMS = kernels("transpose"), kernels("row_sums")
 
 
 def batch_innermost(x: Tensor) -> Tensor:

@@ -47,6 +47,7 @@ def linear_dw(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
 # Reference: any device, any floating dtype.
 
 
+@dispatch.without_autocast
 def _linear_reference(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
     if dispatch.is_mixed(x, values):
         return dispatch.widened(_linear_reference, x, values, topology, out_features).to(x.dtype)
@@ -55,6 +56,7 @@ def _linear_reference(x: Tensor, values: Tensor, topology: Tensor, out_features:
     return dispatch.restride(x @ weight.t())
 
 
+@dispatch.without_autocast
 def _dx_reference(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
     if dispatch.is_mixed(dy, values):
         return dispatch.widened(_dx_reference, dy, values, topology, in_features).to(dy.dtype)
@@ -63,8 +65,9 @@ def _dx_reference(dy: Tensor, values: Tensor, topology: Tensor, in_features: int
     return dispatch.restride(dy @ weight)
 
 
+@dispatch.without_autocast
 def _dw_reference(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
-    if dy.dtype == x.dtype == torch.bfloat16:
+    if dispatch.are_bfloat16(dy, x):
         return dispatch.widened(_dw_reference, dy, x, topology, nnz)
     rows, cols = dy.shape[1], x.shape[1]
     dispatch.check(topology, rows, cols, nnz, (dy.shape[0], x.shape[0]))
