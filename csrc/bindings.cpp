@@ -21,23 +21,32 @@ float* out(Address a) { return reinterpret_cast<float*>(a); }
 const float* real(Address a) { return reinterpret_cast<const float*>(a); }
 const int32_t* index(Address a) { return reinterpret_cast<const int32_t*>(a); }
 
+// Activations: as the kernel that is called takes them.
+struct Stored {
+    Address at;
+    template <class T>
+    operator T*() const {
+        return reinterpret_cast<T*>(at);
+    }
+};
+
 template <auto kernel>
 void linear_forward_at(Address y, Address x, Address values, Address bias, Address indptr, Address indices, int64_t rows,
                        int64_t cols, int64_t batch, int n_threads) {
-    kernel(out(y), real(x), real(values), real(bias), index(indptr), index(indices), rows, cols, batch, n_threads);
+    kernel(Stored{y}, Stored{x}, real(values), real(bias), index(indptr), index(indices), rows, cols, batch, n_threads);
 }
 
 template <auto kernel>
 void linear_dx_at(Address dx, Address dy, Address values, Address t_indptr, Address t_indices, Address t_perm,
                   int64_t rows, int64_t cols, int64_t batch, int n_threads) {
-    kernel(out(dx), real(dy), real(values), index(t_indptr), index(t_indices), index(t_perm), rows, cols, batch,
+    kernel(Stored{dx}, Stored{dy}, real(values), index(t_indptr), index(t_indices), index(t_perm), rows, cols, batch,
            n_threads);
 }
 
 template <auto kernel>
 void linear_dw_at(Address dvalues, Address dy, Address x, Address indptr, Address indices, int64_t rows,
                   int64_t cols, int64_t batch, int n_threads) {
-    kernel(out(dvalues), real(dy), real(x), index(indptr), index(indices), rows, cols, batch, n_threads);
+    kernel(out(dvalues), Stored{dy}, Stored{x}, index(indptr), index(indices), rows, cols, batch, n_threads);
 }
 
 template <auto kernel>
@@ -47,7 +56,7 @@ void conv2d_forward_at(Address y, Address x, Address values, Address bias, Addre
                        int n_threads) {
     const ConvShape shape{out_channels, in_channels, height,    width,     kernel_h, kernel_w,
                           stride_h,     stride_w,    padding_h, padding_w, batch};
-    kernel(out(y), real(x), real(values), real(bias), index(indptr), index(indices), shape, n_threads);
+    kernel(Stored{y}, Stored{x}, real(values), real(bias), index(indptr), index(indices), shape, n_threads);
 }
 
 template <auto kernel>
@@ -57,7 +66,7 @@ void conv2d_dx_at(Address dx, Address dy, Address values, Address t_indptr, Addr
                   int64_t batch, int n_threads) {
     const ConvShape shape{out_channels, in_channels, height,    width,     kernel_h, kernel_w,
                           stride_h,     stride_w,    padding_h, padding_w, batch};
-    kernel(out(dx), real(dy), real(values), index(t_indptr), index(t_indices), index(t_perm), shape, n_threads);
+    kernel(Stored{dx}, Stored{dy}, real(values), index(t_indptr), index(t_indices), index(t_perm), shape, n_threads);
 }
 
 template <auto kernel>
@@ -67,15 +76,39 @@ void conv2d_dw_at(Address dvalues, Address dy, Address x, Address indptr, Addres
                   int n_threads) {
     const ConvShape shape{out_channels, in_channels, height,    width,     kernel_h, kernel_w,
                           stride_h,     stride_w,    padding_h, padding_w, batch};
-    kernel(out(dvalues), real(dy), real(x), index(indptr), index(indices), shape, n_threads);
+    kernel(out(dvalues), Stored{dy}, Stored{x}, index(indptr), index(indices), shape, n_threads);
 }
 
+template <auto kernel>
 void row_sums_at(Address sums, Address y, int64_t rows, int64_t length, int n_threads) {
-    row_sums(out(sums), real(y), rows, length, n_threads);
+    kernel(out(sums), Stored{y}, rows, length, n_threads);
 }
 
+template <auto kernel>
 void transpose_at(Address to, Address from, int64_t rows, int64_t cols, int n_threads) {
-    transpose(out(to), real(from), rows, cols, n_threads);
+    kernel(Stored{to}, Stored{from}, rows, cols, n_threads);
+}
+
+// The kernels for activations that are stored as T.
+template <class T>
+void bind_all(nb::module_& m, const std::string& suffix) {
+    const auto bind = [&](const std::string& name, auto function) {
+        m.def((name + suffix).c_str(), function, nb::call_guard<nb::gil_scoped_release>());
+    };
+    bind("linear_forward", &linear_forward_at<&linear_forward<T>>);
+    bind("linear_dx", &linear_dx_at<&linear_dx<T>>);
+    bind("linear_dw", &linear_dw_at<&linear_dw<T>>);
+    bind("conv2d_forward", &conv2d_forward_at<&conv2d_forward<T>>);
+    bind("conv2d_dx", &conv2d_dx_at<&conv2d_dx<T>>);
+    bind("conv2d_dw", &conv2d_dw_at<&conv2d_dw<T>>);
+    bind("naive_linear_forward", &linear_forward_at<&naive_linear_forward<T>>);
+    bind("naive_linear_dx", &linear_dx_at<&naive_linear_dx<T>>);
+    bind("naive_linear_dw", &linear_dw_at<&naive_linear_dw<T>>);
+    bind("naive_conv2d_forward", &conv2d_forward_at<&naive_conv2d_forward<T>>);
+    bind("naive_conv2d_dx", &conv2d_dx_at<&naive_conv2d_dx<T>>);
+    bind("naive_conv2d_dw", &conv2d_dw_at<&naive_conv2d_dw<T>>);
+    bind("row_sums", &row_sums_at<&row_sums<T>>);
+    bind("transpose", &transpose_at<&transpose<T>>);
 }
 
 bool has_openmp() {
@@ -89,23 +122,8 @@ bool has_openmp() {
 }  // namespace
 
 NB_MODULE(_kernels, m) {
-    const auto bind = [&m](const char* name, auto function) {
-        m.def(name, function, nb::call_guard<nb::gil_scoped_release>());
-    };
-    bind("linear_forward", &linear_forward_at<&linear_forward>);
-    bind("linear_dx", &linear_dx_at<&linear_dx>);
-    bind("linear_dw", &linear_dw_at<&linear_dw>);
-    bind("conv2d_forward", &conv2d_forward_at<&conv2d_forward>);
-    bind("conv2d_dx", &conv2d_dx_at<&conv2d_dx>);
-    bind("conv2d_dw", &conv2d_dw_at<&conv2d_dw>);
-    bind("naive_linear_forward", &linear_forward_at<&naive_linear_forward>);
-    bind("naive_linear_dx", &linear_dx_at<&naive_linear_dx>);
-    bind("naive_linear_dw", &linear_dw_at<&naive_linear_dw>);
-    bind("naive_conv2d_forward", &conv2d_forward_at<&naive_conv2d_forward>);
-    bind("naive_conv2d_dx", &conv2d_dx_at<&naive_conv2d_dx>);
-    bind("naive_conv2d_dw", &conv2d_dw_at<&naive_conv2d_dw>);
-    bind("row_sums", &row_sums_at);
-    bind("transpose", &transpose_at);
+    bind_all<float>(m, "");
+    bind_all<bf16>(m, "_bf16");
     m.def("has_openmp", &has_openmp);
     m.def("instruction_sets", &instruction_sets);
     m.def("instruction_set", &instruction_set);

@@ -27,30 +27,32 @@ struct Layout {
     bool is_plain() const { return lines == height && columns == width && stride == 1; }
 };
 
-void copy_line(float* to, const float* from, const Layout& at) {
+template <class T>
+void copy_line(T* to, const T* from, const Layout& at) {
     const int64_t n = at.batch;
     if (at.stride == 1) {
-        std::fill_n(to, at.left * n, 0.0f);
-        std::memcpy(to + at.left * n, from, at.width * n * sizeof(float));
-        std::fill_n(to + (at.left + at.width) * n, (at.columns - at.left - at.width) * n, 0.0f);
+        std::fill_n(to, at.left * n, T{});
+        std::memcpy(to + at.left * n, from, at.width * n * sizeof(T));
+        std::fill_n(to + (at.left + at.width) * n, (at.columns - at.left - at.width) * n, T{});
         return;
     }
     for (int64_t phase = 0; phase < at.phases; ++phase) {
         for (int64_t q = 0; q < at.phase_size(); ++q, to += n) {
             const int64_t column = q * at.stride + phase - at.left;
             if (column < 0 || column >= at.width) {
-                std::fill_n(to, n, 0.0f);
+                std::fill_n(to, n, T{});
             } else {
-                std::memcpy(to, from + column * n, n * sizeof(float));
+                std::memcpy(to, from + column * n, n * sizeof(T));
             }
         }
     }
 }
 
 // The image in its layout: itself where nothing has to be moved, else a copy.
+template <class T>
 class Image {
   public:
-    Image(const float* image, const Layout& at, [[maybe_unused]] int n_threads)
+    Image(const T* image, const Layout& at, [[maybe_unused]] int n_threads)
         : copy_(at.is_plain() ? 0 : at.size() * at.batch) {
         if (at.size() > std::numeric_limits<int32_t>::max()) {
             throw std::overflow_error("one padded example has more than 2^31 - 1 elements; use a smaller image");
@@ -60,19 +62,19 @@ class Image {
 #pragma omp parallel for schedule(static) num_threads(std::max(n_threads, 1))
         for (int64_t i = 0; i < at.channels * at.lines; ++i) {
             const int64_t channel = i / at.lines, line = i % at.lines - at.top;
-            float* to = copy_.get() + i * at.line_size() * at.batch;
+            T* to = copy_.get() + i * at.line_size() * at.batch;
             if (line < 0 || line >= at.height) {
-                std::fill_n(to, at.line_size() * at.batch, 0.0f);
+                std::fill_n(to, at.line_size() * at.batch, T{});
             } else {
                 copy_line(to, image + (channel * at.height + line) * at.width * at.batch, at);
             }
         }
     }
-    const float* data() const { return data_; }
+    const T* data() const { return data_; }
 
   private:
-    Scratch<float> copy_;
-    const float* data_;
+    Scratch<T> copy_;
+    const T* data_;
 };
 
 Layout input_layout(const ConvShape& s) {
@@ -153,30 +155,33 @@ class PhaseTerms {
 };
 
 // Spreads the columns of one phase, [lines, count, N], over the lines of dx: every stride-th from the first on.
-void spread(float* dx, const float* strip, int64_t lines, int64_t width, int64_t batch, const Axis& axis, int64_t phase,
+template <class T>
+void spread(T* dx, const T* strip, int64_t lines, int64_t width, int64_t batch, const Axis& axis, int64_t phase,
             [[maybe_unused]] int n_threads) {
     const int64_t count = axis.count(phase), first = axis.first(phase);
 #pragma omp parallel for schedule(static) num_threads(std::max(n_threads, 1))
     for (int64_t line = 0; line < lines; ++line) {
         for (int64_t q = 0; q < count; ++q) {
             std::memcpy(dx + (line * width + first + q * axis.stride) * batch, strip + (line * count + q) * batch,
-                        batch * sizeof(float));
+                        batch * sizeof(T));
         }
     }
 }
 
 }  // namespace
 
-void conv2d_forward(float* y, const float* x, const float* values, const float* bias, const int32_t* indptr, const int32_t* indices,
-                    ConvShape s, int n_threads) {
+template <class T>
+void conv2d_forward(T* y, const T* x, const float* values, const float* bias, const int32_t* indptr,
+                    const int32_t* indices, ConvShape s, int n_threads) {
     const Layout at = input_layout(s);
-    const Image input(x, at, n_threads);
+    const Image<T> input(x, at, n_threads);
     auto places = input_places(indices, indptr[s.out_channels], s, at);
     const Terms terms{s.out_channels, indptr, places.get(), s.batch, values, bias};
     multiply(y, input.data(), terms, output_lines(s, at), n_threads);
 }
 
-void conv2d_dx(float* dx, const float* dy, const float* values, const int32_t* t_indptr, const int32_t* t_indices,
+template <class T>
+void conv2d_dx(T* dx, const T* dy, const float* values, const int32_t* t_indptr, const int32_t* t_indices,
                const int32_t* t_perm, ConvShape s, int n_threads) {
     const int64_t n = s.batch, lines = s.in_channels * s.height;
     if (lines * s.width * n == 0) return;
@@ -186,13 +191,13 @@ void conv2d_dx(float* dx, const float* dy, const float* values, const int32_t* t
     const int64_t padded_h = top + vertical.out + vertical.after();
     const int64_t padded_w = left + horizontal.out + horizontal.after();
     const Layout at{s.out_channels, vertical.out, horizontal.out, n, top, left, padded_h, padded_w, 1, 1};
-    const Image grad(dy, at, n_threads);
+    const Image<T> grad(dy, at, n_threads);
     PhaseTerms terms(values, t_indptr, t_indices, t_perm, s);
     // With a stride, the columns of a phase are not neighbours in dx: they are made side by side, then spread.
-    Scratch<float> strip(s.stride_w == 1 ? 0 : lines * ((s.width + s.stride_w - 1) / s.stride_w) * n);
+    Scratch<T> strip(s.stride_w == 1 ? 0 : lines * ((s.width + s.stride_w - 1) / s.stride_w) * n);
     for (int64_t phase_w = 0; phase_w < s.stride_w; ++phase_w) {
         const int64_t length = horizontal.count(phase_w) * n;
-        float* to = s.stride_w == 1 ? dx : strip.get();
+        T* to = s.stride_w == 1 ? dx : strip.get();
         for (int64_t phase_h = 0; phase_h < s.stride_h; ++phase_h) {
             const int64_t from =
                 (vertical.first_q(phase_h) + top) * at.line_size() + horizontal.first_q(phase_w) + left;
@@ -205,13 +210,24 @@ void conv2d_dx(float* dx, const float* dy, const float* values, const int32_t* t
     }
 }
 
-void conv2d_dw(float* dvalues, const float* dy, const float* x, const int32_t* indptr, const int32_t* indices,
+template <class T>
+void conv2d_dw(float* dvalues, const T* dy, const T* x, const int32_t* indptr, const int32_t* indices,
                ConvShape s, int n_threads) {
     const Layout at = input_layout(s);
-    const Image input(x, at, n_threads);
+    const Image<T> input(x, at, n_threads);
     auto places = input_places(indices, indptr[s.out_channels], s, at);
     const Terms terms{s.out_channels, indptr, places.get(), s.batch, nullptr};
     inner_products(dvalues, dy, input.data(), terms, output_lines(s, at), n_threads);
 }
+
+#define TITHE_INSTANTIATE(T)                                                                                        \
+    template void conv2d_forward(T*, const T*, const float*, const float*, const int32_t*, const int32_t*, ConvShape, \
+                                 int);                                                                              \
+    template void conv2d_dx(T*, const T*, const float*, const int32_t*, const int32_t*, const int32_t*, ConvShape,  \
+                            int);                                                                                   \
+    template void conv2d_dw(float*, const T*, const T*, const int32_t*, const int32_t*, ConvShape, int)
+TITHE_INSTANTIATE(float);
+TITHE_INSTANTIATE(bf16);
+#undef TITHE_INSTANTIATE
 
 }  // namespace tithe

@@ -1,7 +1,8 @@
-// Sparse 2-D convolution, float32, batch innermost: x is [C, H, W, N], y is [O, Ho, Wo, N] in memory.
+// Sparse 2-D convolution, batch innermost: x is [C, H, W, N], y is [O, Ho, Wo, N] in memory. Weights are float32, and so
+// are their gradients; activations are stored as T, float or bf16.
 #pragma once
 
-#include <cstdint>
+#include "bf16.hpp"
 
 namespace tithe {
 
@@ -27,16 +28,19 @@ struct ConvShape {
 
 // The weight is the matrix [O, C * kernel_h * kernel_w] in CSR: columns are (channel, kernel row, kernel column).
 // y = x * W. Every element of y is written.
-void conv2d_forward(float* y, const float* x, const float* values, const float* bias, const int32_t* indptr, const int32_t* indices,
-                    ConvShape shape, int n_threads);
+template <class T>
+void conv2d_forward(T* y, const T* x, const float* values, const float* bias, const int32_t* indptr,
+                    const int32_t* indices, ConvShape shape, int n_threads);
 
 // Gradient of the input. t_* is the transposed matrix: column j holds values[t_perm[q]] for q in
 // t_indptr[j] .. t_indptr[j + 1], in rows t_indices[q]. Every element of dx is written.
-void conv2d_dx(float* dx, const float* dy, const float* values, const int32_t* t_indptr, const int32_t* t_indices,
+template <class T>
+void conv2d_dx(T* dx, const T* dy, const float* values, const int32_t* t_indptr, const int32_t* t_indices,
                const int32_t* t_perm, ConvShape shape, int n_threads);
 
 // Gradient of the weights that exist. Every element of dvalues is written.
-void conv2d_dw(float* dvalues, const float* dy, const float* x, const int32_t* indptr, const int32_t* indices,
+template <class T>
+void conv2d_dw(float* dvalues, const T* dy, const T* x, const int32_t* indptr, const int32_t* indices,
                ConvShape shape, int n_threads);
 
 }  // namespace tithe

@@ -2,9 +2,29 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 namespace tithe {
 namespace {
+
+constexpr int64_t cache_line = 64;  // bytes; also the widest register
+
+// A register of 32-bit words, as wide as a register V of floats.
+template <size_t bytes>
+struct WordsOf;
+#define TITHE_WORDS(bytes)                                                  \
+    template <>                                                             \
+    struct WordsOf<bytes> {                                                 \
+        typedef uint32_t type __attribute__((vector_size(bytes), may_alias)); \
+    }
+TITHE_WORDS(4);
+TITHE_WORDS(8);
+TITHE_WORDS(16);
+TITHE_WORDS(32);
+TITHE_WORDS(64);
+#undef TITHE_WORDS
+template <class V>
+using Words = typename WordsOf<sizeof(V)>::type;
 
 // Read from the middle: a mask that drops the first lanes of a register and keeps the rest.
 const int32_t none_then_all[32] = {0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
@@ -49,19 +69,36 @@ namespace avx512 {
 }  // namespace avx512
 #endif
 
+// The loops for one way of storing activations.
+template <class T>
+struct Loops {
+    decltype(&plain::multiply_rows<T>) multiply_rows;
+    decltype(&plain::dot_rows<T>) dot_rows;
+    decltype(&plain::row_sum<T>) row_sum;
+};
+
 struct Core {
     const char* name;
     int lanes;  // floats in a register
-    decltype(&plain::multiply_rows) multiply_rows;
-    decltype(&plain::dot_rows) dot_rows;
-    decltype(&plain::row_sum) row_sum;
+    Loops<float> float_loops;
+    Loops<bf16> bf16_loops;
+
+    template <class T>
+    const Loops<T>& loops() const {
+        if constexpr (std::is_same_v<T, bf16>) {
+            return bf16_loops;
+        } else {
+            return float_loops;
+        }
+    }
 };
 
 // What this machine can run, the best first.
 std::vector<Core> available() {
     std::vector<Core> found;
+#define TITHE_LOOPS(space, T) {space::multiply_rows<T>, space::dot_rows<T>, space::row_sum<T>}
 #define TITHE_CORE(space, name, lanes) \
-    found.push_back({name, lanes, space::multiply_rows, space::dot_rows, space::row_sum})
+    found.push_back({name, lanes, TITHE_LOOPS(space, float), TITHE_LOOPS(space, bf16)})
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f")) TITHE_CORE(avx512, "avx512", 16);
@@ -72,6 +109,7 @@ std::vector<Core> available() {
 #endif
     TITHE_CORE(plain, "plain", 1);
 #undef TITHE_CORE
+#undef TITHE_LOOPS
     return found;
 }
 
@@ -102,28 +140,32 @@ void use_instruction_set(const std::string& name) {
     }
 }
 
-void multiply(float* y, const float* x, const Terms& terms, const Runs& apart, [[maybe_unused]] int n_threads) {
+template <class T>
+void multiply(T* y, const T* x, const Terms& terms, const Runs& apart, [[maybe_unused]] int n_threads) {
     const Runs runs = apart.merged();
     if (runs.count == 0 || runs.length == 0 || terms.rows == 0) return;
+    const auto& loops = core.loops<T>();
     // A stretch is cut into blocks of at most 8 registers, of nearly the same size. Blocks are the outermost loop: the
     // part of x that a block reads, one short run per column, stays in the cache while all rows pass over it.
-    const int64_t units = (runs.length + core.lanes - 1) / core.lanes;
-    const int64_t blocks = (units + 7) / 8;
+    constexpr int64_t registers = sizeof(float) / sizeof(T);  // that the numbers of one load take, as floats
+    const int64_t size = core.lanes * registers, most = 8 / registers;
+    const int64_t units = (runs.length + size - 1) / size;
+    const int64_t blocks = (units + most - 1) / most;
     // Few blocks (a linear layer has one or two): cut the rows as well, so that there is work for every thread.
     const int64_t chunks = std::clamp<int64_t>(256 / (blocks * runs.count), 1, (terms.rows + 7) / 8);
     const int64_t tasks = blocks * runs.count * chunks;
 #pragma omp parallel for schedule(dynamic, 1 + tasks / 256) num_threads(useful_threads(terms, runs, n_threads))
     for (int64_t task = 0; task < tasks; ++task) {
         const int64_t chunk = task % chunks, run = task / chunks % runs.count, block = task / chunks / runs.count;
-        const int64_t left = units * block / blocks * core.lanes;
-        const int64_t right = std::min(units * (block + 1) / blocks * core.lanes, runs.length);
-        core.multiply_rows(y + run * runs.y_step + left, x + run * runs.x_step + left, terms, runs.y_row,
-                           terms.rows * chunk / chunks, terms.rows * (chunk + 1) / chunks, right - left);
+        const int64_t left = units * block / blocks * size;
+        const int64_t right = std::min(units * (block + 1) / blocks * size, runs.length);
+        loops.multiply_rows(y + run * runs.y_step + left, x + run * runs.x_step + left, terms, runs.y_row,
+                            terms.rows * chunk / chunks, terms.rows * (chunk + 1) / chunks, right - left);
     }
 }
 
-void inner_products(float* dvalues, const float* dy, const float* x, const Terms& terms, const Runs& apart,
-                    int n_threads) {
+template <class T>
+void inner_products(float* dvalues, const T* dy, const T* x, const Terms& terms, const Runs& apart, int n_threads) {
     const Runs runs = apart.merged();
     const int64_t nnz = terms.indptr[terms.rows];
     if (runs.count == 0 || runs.length == 0) {
@@ -145,33 +187,35 @@ void inner_products(float* dvalues, const float* dy, const float* x, const Terms
         for (int64_t run = 0; run < runs.count; ++run) {
             for (int64_t at = 0; at < runs.length; at += piece) {
                 const bool add = run + at > 0;  // the first piece writes, the others add
-                core.dot_rows(dvalues, dy + run * runs.y_step + at, x + run * runs.x_step + at, terms, runs.y_row,
-                              begin, end, std::min(piece, runs.length - at), add);
+                core.loops<T>().dot_rows(dvalues, dy + run * runs.y_step + at, x + run * runs.x_step + at, terms,
+                                         runs.y_row, begin, end, std::min(piece, runs.length - at), add);
             }
         }
     }
 }
 
-void row_sums(float* sums, const float* y, int64_t rows, int64_t length, [[maybe_unused]] int n_threads) {
+template <class T>
+void row_sums(float* sums, const T* y, int64_t rows, int64_t length, [[maybe_unused]] int n_threads) {
 #pragma omp parallel for schedule(static) num_threads(rows * length < worth_a_thread ? 1 : std::max(n_threads, 1))
-    for (int64_t row = 0; row < rows; ++row) sums[row] = core.row_sum(y + row * length, length);
+    for (int64_t row = 0; row < rows; ++row) sums[row] = core.loops<T>().row_sum(y + row * length, length);
 }
 
-void transpose(float* to, const float* from, int64_t rows, int64_t cols, [[maybe_unused]] int n_threads) {
-    // In tiles of 8 rows by 512 bytes. A tile is copied first: its lines may compete for one place in the cache,
-    // where the rows are a power of two apart, and would be lost before all their floats are used.
-    constexpr int64_t high = 8, wide = 128;
+template <class T>
+void transpose(T* to, const T* from, int64_t rows, int64_t cols, [[maybe_unused]] int n_threads) {
+    // In tiles of 32 by 512 bytes. A tile is copied first: its lines may compete for one place in the cache,
+    // where the rows are a power of two apart, and would be lost before all that they hold is used.
+    constexpr int64_t high = 32 / sizeof(T), wide = 512 / sizeof(T);
     const int64_t strips = (cols + wide - 1) / wide;
 #pragma omp parallel for schedule(static) num_threads(rows * cols < worth_a_thread ? 1 : std::max(n_threads, 1))
     for (int64_t strip = 0; strip < strips; ++strip) {
         const int64_t left = strip * wide, width = std::min(wide, cols - left);
         for (int64_t top = 0; top < rows; top += high) {
             const int64_t height = std::min(high, rows - top);
-            alignas(64) float tile[high][wide];
+            alignas(64) T tile[high][wide];
             for (int64_t i = 0; i < height; ++i) {
-                std::memcpy(tile[i], from + (top + i) * cols + left, static_cast<size_t>(width) * sizeof(float));
+                std::memcpy(tile[i], from + (top + i) * cols + left, static_cast<size_t>(width) * sizeof(T));
             }
-            float* out = to + left * rows + top;
+            T* out = to + left * rows + top;
             if (height == high) {
                 for (int64_t j = 0; j < width; ++j, out += rows) {
                     for (int64_t i = 0; i < high; ++i) out[i] = tile[i][j];
@@ -184,5 +228,14 @@ void transpose(float* to, const float* from, int64_t rows, int64_t cols, [[maybe
         }
     }
 }
+
+#define TITHE_INSTANTIATE(T)                                                               \
+    template void multiply(T*, const T*, const Terms&, const Runs&, int);                  \
+    template void inner_products(float*, const T*, const T*, const Terms&, const Runs&, int); \
+    template void row_sums(float*, const T*, int64_t, int64_t, int);                       \
+    template void transpose(T*, const T*, int64_t, int64_t, int)
+TITHE_INSTANTIATE(float);
+TITHE_INSTANTIATE(bf16);
+#undef TITHE_INSTANTIATE
 
 }  // namespace tithe

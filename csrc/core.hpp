@@ -1,5 +1,6 @@
 // The two loops that every kernel is made of. With the batch innermost, a nonzero is one weight times a contiguous
-// run of floats, and a kernel is a list of places: where in x the run of each nonzero begins.
+// run of numbers, and a kernel is a list of places: where in x the run of each nonzero begins. T is how x and y, or their
+// gradients, are stored: float or bf16; sums are float32.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "bf16.hpp"
+
 namespace tithe {
 
 // A sparse matrix: row r has the nonzeros indptr[r] .. indptr[r + 1].
@@ -15,7 +18,7 @@ struct Terms {
     int64_t rows;
     const int32_t* indptr;   // [rows + 1]
     const int32_t* places;   // [nnz] where the run of each nonzero begins, counted in batches from x's first run
-    int64_t batch;           // floats from one place to the next
+    int64_t batch;           // numbers from one place to the next
     const float* values;     // [nnz], or null where only places matter
     const float* bias = nullptr;  // [rows] what each row's sum starts from; null: 0
 };
@@ -24,8 +27,8 @@ struct Terms {
 // the batch; for a convolution one for each output line, out_width * batch long.
 struct Runs {
     int64_t count, length;
-    int64_t x_step, y_step;  // floats from one stretch to the next in x, in y
-    int64_t y_row;           // floats from one row to the next in y
+    int64_t x_step, y_step;  // numbers from one stretch to the next in x, in y
+    int64_t y_row;           // numbers from one row to the next in y
 
     // Stretches that follow each other without a gap, in x and y, are one.
     Runs merged() const {
@@ -35,17 +38,20 @@ struct Runs {
 };
 
 // y[r, i] = bias[r] + sum over p in row r of weight p * x[places[p] * batch + i], for each i of each run.
-void multiply(float* y, const float* x, const Terms& terms, const Runs& runs, int n_threads);
+template <class T>
+void multiply(T* y, const T* x, const Terms& terms, const Runs& runs, int n_threads);
 
 // dvalues[p] = sum over all i of dy[row of p, i] * x[places[p] * batch + i].
-void inner_products(float* dvalues, const float* dy, const float* x, const Terms& terms, const Runs& runs,
-                    int n_threads);
+template <class T>
+void inner_products(float* dvalues, const T* dy, const T* x, const Terms& terms, const Runs& runs, int n_threads);
 
-// sums[r] = sum over i of y[r, i], rows of `length` contiguous floats: the gradient of a bias.
-void row_sums(float* sums, const float* y, int64_t rows, int64_t length, int n_threads);
+// sums[r] = sum over i of y[r, i], rows of `length` contiguous numbers: the gradient of a bias.
+template <class T>
+void row_sums(float* sums, const T* y, int64_t rows, int64_t length, int n_threads);
 
 // to[j, i] = from[i, j], for from [rows, cols]: a change of layout.
-void transpose(float* to, const float* from, int64_t rows, int64_t cols, int n_threads);
+template <class T>
+void transpose(T* to, const T* from, int64_t rows, int64_t cols, int n_threads);
 
 // The instruction sets that this machine can run, the best first; the one in use; and a choice, which must not be made
 // while a kernel runs (a name that is not in the list changes nothing).

@@ -4,7 +4,7 @@
 
 #include "core.hpp"
 
-// Row j of x, `batch` floats long, is what column j of the matrix reads: the indices are the places.
+// Row j of x, `batch` numbers long, is what column j of the matrix reads: the indices are the places.
 
 namespace tithe {
 namespace {
@@ -13,12 +13,14 @@ Runs one_run(int64_t batch) { return {1, batch, 0, 0, batch}; }
 
 }  // namespace
 
-void linear_forward(float* y, const float* x, const float* values, const float* bias, const int32_t* indptr,
+template <class T>
+void linear_forward(T* y, const T* x, const float* values, const float* bias, const int32_t* indptr,
                     const int32_t* indices, int64_t rows, int64_t /*cols*/, int64_t batch, int n_threads) {
     multiply(y, x, {rows, indptr, indices, batch, values, bias}, one_run(batch), n_threads);
 }
 
-void linear_dx(float* dx, const float* dy, const float* values, const int32_t* t_indptr, const int32_t* t_indices,
+template <class T>
+void linear_dx(T* dx, const T* dy, const float* values, const int32_t* t_indptr, const int32_t* t_indices,
                const int32_t* t_perm, int64_t /*rows*/, int64_t cols, int64_t batch, int n_threads) {
     // Every block of the batch reads all weights: put them in order once.
     const int64_t nnz = t_indptr[cols];
@@ -28,9 +30,20 @@ void linear_dx(float* dx, const float* dy, const float* values, const int32_t* t
     multiply(dx, dy, {cols, t_indptr, t_indices, batch, weights.get()}, one_run(batch), n_threads);
 }
 
-void linear_dw(float* dvalues, const float* dy, const float* x, const int32_t* indptr, const int32_t* indices,
+template <class T>
+void linear_dw(float* dvalues, const T* dy, const T* x, const int32_t* indptr, const int32_t* indices,
                int64_t rows, int64_t /*cols*/, int64_t batch, int n_threads) {
     inner_products(dvalues, dy, x, {rows, indptr, indices, batch, nullptr}, one_run(batch), n_threads);
 }
+
+#define TITHE_INSTANTIATE(T)                                                                                      \
+    template void linear_forward(T*, const T*, const float*, const float*, const int32_t*, const int32_t*, int64_t, \
+                                 int64_t, int64_t, int);                                                          \
+    template void linear_dx(T*, const T*, const float*, const int32_t*, const int32_t*, const int32_t*, int64_t,  \
+                            int64_t, int64_t, int);                                                               \
+    template void linear_dw(float*, const T*, const T*, const int32_t*, const int32_t*, int64_t, int64_t, int64_t, int)
+TITHE_INSTANTIATE(float);
+TITHE_INSTANTIATE(bf16);
+#undef TITHE_INSTANTIATE
 
 }  // namespace tithe

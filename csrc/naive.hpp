@@ -5,19 +5,25 @@
 
 namespace tithe {
 
-void naive_linear_forward(float* y, const float* x, const float* values, const float* bias, const int32_t* indptr,
+template <class T>
+void naive_linear_forward(T* y, const T* x, const float* values, const float* bias, const int32_t* indptr,
                           const int32_t* indices, int64_t rows, int64_t cols, int64_t batch, int n_threads);
-void naive_linear_dx(float* dx, const float* dy, const float* values, const int32_t* t_indptr,
+template <class T>
+void naive_linear_dx(T* dx, const T* dy, const float* values, const int32_t* t_indptr,
                      const int32_t* t_indices, const int32_t* t_perm, int64_t rows, int64_t cols, int64_t batch,
                      int n_threads);
-void naive_linear_dw(float* dvalues, const float* dy, const float* x, const int32_t* indptr, const int32_t* indices,
+template <class T>
+void naive_linear_dw(float* dvalues, const T* dy, const T* x, const int32_t* indptr, const int32_t* indices,
                      int64_t rows, int64_t cols, int64_t batch, int n_threads);
 
-void naive_conv2d_forward(float* y, const float* x, const float* values, const float* bias, const int32_t* indptr,
+template <class T>
+void naive_conv2d_forward(T* y, const T* x, const float* values, const float* bias, const int32_t* indptr,
                           const int32_t* indices, ConvShape shape, int n_threads);
-void naive_conv2d_dx(float* dx, const float* dy, const float* values, const int32_t* t_indptr,
+template <class T>
+void naive_conv2d_dx(T* dx, const T* dy, const float* values, const int32_t* t_indptr,
                      const int32_t* t_indices, const int32_t* t_perm, ConvShape shape, int n_threads);
-void naive_conv2d_dw(float* dvalues, const float* dy, const float* x, const int32_t* indptr, const int32_t* indices,
+template <class T>
+void naive_conv2d_dw(float* dvalues, const T* dy, const T* x, const int32_t* indptr, const int32_t* indices,
                      ConvShape shape, int n_threads);
 
 }  // namespace tithe

@@ -5,9 +5,9 @@
 #define TITHE_INLINE TITHE_TARGET __attribute__((always_inline)) inline
 
 typedef float Wide __attribute__((vector_size(4 * TITHE_LANES)));
-typedef int32_t WideMask __attribute__((vector_size(4 * TITHE_LANES)));
 typedef float Eight __attribute__((vector_size(32)));
 typedef float Four __attribute__((vector_size(16)));
+typedef float Two __attribute__((vector_size(8)));
 typedef int32_t Mask4 __attribute__((vector_size(16)));
 
 // memcpy is how C++ spells a load or store that need not be aligned; it becomes one instruction.
@@ -18,65 +18,129 @@ TITHE_INLINE V load(const void* from) {
     return v;
 }
 
+// What one load brings, as floats in registers of type V, so that the loops below need not know how numbers are stored.
+template <class T, class V>
+struct Unit;
+
+template <class V>
+struct Unit<float, V> {
+    static constexpr int size = sizeof(V) / sizeof(float);
+    V all;
+
+    TITHE_INLINE static Unit of(float x) { return {x + V{}}; }
+    TITHE_INLINE static Unit at(const float* from) { return {load<V>(from)}; }
+    TITHE_INLINE static Unit at(const float* from, Words<V> keep) { return {(V)(load<Words<V>>(from) & keep)}; }
+    TITHE_INLINE void add(Unit x) { all += x.all; }
+    TITHE_INLINE void add(float weight, Unit x) { all += weight * x.all; }
+    TITHE_INLINE void add(Unit x, Unit y) { all += x.all * y.all; }
+    TITHE_INLINE void put(float* to) const { __builtin_memcpy(to, &all, sizeof(V)); }
+    TITHE_INLINE V folded() const { return all; }
+};
+
+// Each 32-bit word that is loaded holds two numbers. As a float, a number has its 16 bits above and zeros below: one
+// shift makes a register of the first ones of all words, one mask a register of the second ones.
+template <class V>
+struct Unit<bf16, V> {
+    static constexpr int size = sizeof(V) / sizeof(bf16);
+    V first, second;
+
+    TITHE_INLINE static Unit of(float x) { return {x + V{}, x + V{}}; }
+    TITHE_INLINE static Unit split(Words<V> words) { return {(V)(words << 16), (V)(words & 0xffff0000u)}; }
+    TITHE_INLINE static Unit at(const bf16* from) { return split(load<Words<V>>(from)); }
+    TITHE_INLINE static Unit at(const bf16* from, Words<V> keep) { return split(load<Words<V>>(from) & keep); }
+    TITHE_INLINE void add(Unit x) { first += x.first, second += x.second; }
+    TITHE_INLINE void add(float weight, Unit x) { first += weight * x.first, second += weight * x.second; }
+    TITHE_INLINE void add(Unit x, Unit y) { first += x.first * y.first, second += x.second * y.second; }
+    TITHE_INLINE void put(bf16* to) const {
+        const Words<V> words = rounded(first) >> 16 | (rounded(second) & 0xffff0000u);
+        __builtin_memcpy(to, &words, sizeof(V));
+    }
+    TITHE_INLINE V folded() const { return first + second; }
+
+    // The upper half of each word is what `narrow` makes of the float.
+    TITHE_INLINE static Words<V> rounded(V v) {
+        const Words<V> bits = (Words<V>)v, nan = (Words<V>)(v != v);
+        return ((bits + 0x7fff + (bits >> 16 & 1)) & ~nan) | (nan & 0x7fc00000u);
+    }
+};
+
+template <>
+struct Unit<bf16, float> {
+    static constexpr int size = 1;
+    float all;
+
+    TITHE_INLINE static Unit of(float x) { return {x}; }
+    TITHE_INLINE static Unit at(const bf16* from) { return {widen(*from)}; }
+    TITHE_INLINE void add(float weight, Unit x) { all += weight * x.all; }
+    TITHE_INLINE void put(bf16* to) const { *to = narrow<bf16>(all); }
+};
+
 // How many nonzeros ahead the runs of x are asked for. They come from the second-level cache, and a row is too short for
 // the processor to get far ahead by itself: 8 is what it needs to hide the way there (4 to 16 measure the same).
 constexpr int64_t ahead = 8;
 
-TITHE_INLINE void prefetch(const float* from, int64_t floats) {
+template <class T>
+TITHE_INLINE void prefetch(const T* from, int64_t count) {
 #pragma GCC unroll 8
-    for (int64_t i = 0; i < floats; i += 16) __builtin_prefetch(from + i);
+    for (int64_t i = 0; i < count; i += cache_line / sizeof(T)) __builtin_prefetch(from + i);
 }
 
-// `width` columns of the result for rows [begin, end), in `count` registers that stay put while the row's nonzeros
-// pass by. The last register ends at the last column, so it overlaps the one before it unless width = count * lanes:
-// the columns in common are computed twice, with the same bits.
-template <class V, int count>
-TITHE_INLINE void multiply_block(float* y, const float* x, const Terms& terms, int64_t y_row, int64_t begin,
-                                 int64_t end, int64_t width) {
-    constexpr int lanes = sizeof(V) / sizeof(float);
-    const int64_t last = width - lanes;
+// `width` columns of the result for rows [begin, end), in `count` units that stay put while the row's nonzeros pass by.
+// The last unit ends at the last column, so it overlaps the one before it unless width = count * size: the columns in
+// common are computed twice, with the same bits.
+template <class T, class V, int count>
+TITHE_INLINE void multiply_block(T* y, const T* x, const Terms& terms, int64_t y_row, int64_t begin, int64_t end,
+                                 int64_t width) {
+    using U = Unit<T, V>;
+    const int64_t last = width - U::size;
     const int64_t last_p = terms.indptr[terms.rows] - 1;
     for (int64_t row = begin; row < end; ++row) {
         const float start = terms.bias ? terms.bias[row] : 0.0f;
-        V sum[count];
+        U sum[count];
 #pragma GCC unroll 8
-        for (int i = 0; i < count; ++i) sum[i] = start + V{};
+        for (int i = 0; i < count; ++i) sum[i] = U::of(start);
         for (int64_t p = terms.indptr[row]; p < terms.indptr[row + 1]; ++p) {
             const float weight = terms.values[p];
-            const float* run = x + terms.places[p] * terms.batch;
-            prefetch(x + terms.places[p + ahead < last_p ? p + ahead : last_p] * terms.batch, count * lanes);
+            const T* run = x + terms.places[p] * terms.batch;
+            prefetch(x + terms.places[p + ahead < last_p ? p + ahead : last_p] * terms.batch, count * U::size);
 #pragma GCC unroll 8
-            for (int i = 0; i < count - 1; ++i) sum[i] += weight * load<V>(run + i * lanes);
-            sum[count - 1] += weight * load<V>(run + last);
+            for (int i = 0; i < count - 1; ++i) sum[i].add(weight, U::at(run + i * U::size));
+            sum[count - 1].add(weight, U::at(run + last));
         }
-        float* to = y + row * y_row;
+        T* to = y + row * y_row;
 #pragma GCC unroll 8
-        for (int i = 0; i < count - 1; ++i) __builtin_memcpy(to + i * lanes, &sum[i], sizeof(V));
-        __builtin_memcpy(to + last, &sum[count - 1], sizeof(V));
+        for (int i = 0; i < count - 1; ++i) sum[i].put(to + i * U::size);
+        sum[count - 1].put(to + last);
     }
 }
 
-// Picks the block that covers `width` columns, 1 <= width <= 8 * TITHE_LANES.
-TITHE_TARGET void multiply_rows(float* y, const float* x, const Terms& terms, int64_t y_row, int64_t begin, int64_t end,
+// Picks the block that covers `width` columns, 1 <= width <= 8 registers of floats.
+template <class T>
+TITHE_TARGET void multiply_rows(T* y, const T* x, const Terms& terms, int64_t y_row, int64_t begin, int64_t end,
                                 int64_t width) {
-#define TITHE_BLOCK(V, count) return multiply_block<V, count>(y, x, terms, y_row, begin, end, width)
-    if (width >= TITHE_LANES) {
-        switch ((width + TITHE_LANES - 1) / TITHE_LANES) {
-            case 1: TITHE_BLOCK(Wide, 1);
-            case 2: TITHE_BLOCK(Wide, 2);
-            case 3: TITHE_BLOCK(Wide, 3);
-            case 4: TITHE_BLOCK(Wide, 4);
-            case 5: TITHE_BLOCK(Wide, 5);
-            case 6: TITHE_BLOCK(Wide, 6);
-            case 7: TITHE_BLOCK(Wide, 7);
-            default: TITHE_BLOCK(Wide, 8);
+#define TITHE_BLOCK(V, count) return multiply_block<T, V, count>(y, x, terms, y_row, begin, end, width)
+    constexpr int size = Unit<T, Wide>::size;
+    if (width >= size) {
+        const int64_t units = (width + size - 1) / size;
+        if constexpr (size == TITHE_LANES) {  // one register a unit: there is room for 8
+            if (units == 8) TITHE_BLOCK(Wide, 8);
+            if (units == 7) TITHE_BLOCK(Wide, 7);
+            if (units == 6) TITHE_BLOCK(Wide, 6);
+            if (units == 5) TITHE_BLOCK(Wide, 5);
         }
+        if (units == 4) TITHE_BLOCK(Wide, 4);
+        if (units == 3) TITHE_BLOCK(Wide, 3);
+        if (units == 2) TITHE_BLOCK(Wide, 2);
+        TITHE_BLOCK(Wide, 1);
     }
 #if TITHE_LANES > 8
-    if (width >= 8) TITHE_BLOCK(Eight, 2);
+    if (width >= Unit<T, Eight>::size) TITHE_BLOCK(Eight, 2);
 #endif
 #if TITHE_LANES > 4
-    if (width >= 4) TITHE_BLOCK(Four, 2);
+    if (width >= Unit<T, Four>::size) TITHE_BLOCK(Four, 2);
+#endif
+#if TITHE_LANES > 2
+    if (width >= 4) TITHE_BLOCK(Two, 2);  // of bf16: floats have gone
 #endif
     if (width == 3) TITHE_BLOCK(float, 3);
     if (width == 2) TITHE_BLOCK(float, 2);
@@ -124,56 +188,57 @@ TITHE_INLINE Four totals(Wide a, Wide b, Wide c, Wide d) {
 }
 #undef TITHE_SHUFFLE
 
-// v with its first floats set to 0 where `keep` is 0.
-TITHE_INLINE Wide masked(Wide v, WideMask keep) { return reinterpret_cast<Wide>(reinterpret_cast<WideMask>(v) & keep); }
-
 // Inner products of one stretch of dy with the stretches of x at `count` places, at most 4, side by side so that dy is
 // loaded once. Meanwhile the stretches at the places in `next` are asked for.
-template <int count>
-TITHE_INLINE void dots(float* out, const float* dy, const float* x, const int32_t* places, const int32_t* next,
-                       int64_t batch, int64_t length, bool add) {
-    const float *runs[count], *coming[count];
+template <int count, class T>
+TITHE_INLINE void dots(float* out, const T* dy, const T* x, const int32_t* places, const int32_t* next, int64_t batch,
+                       int64_t length, bool add) {
+    using U = Unit<T, Wide>;
+    constexpr int64_t line = cache_line / sizeof(T);
+    const T *runs[count], *coming[count];
     for (int k = 0; k < count; ++k) runs[k] = x + places[k] * batch, coming[k] = x + next[k] * batch;
-    Wide sum[4] = {};
+    U sum[4] = {};
     float product[4] = {};
     int64_t i = 0;
-    for (; i + 16 <= length; i += 16) {
+    for (; i + line <= length; i += line) {
 #pragma GCC unroll 4
         for (int k = 0; k < count; ++k) __builtin_prefetch(coming[k] + i);
 #pragma GCC unroll 4
-        for (int64_t j = i; j < i + 16; j += TITHE_LANES) {
-            const Wide d = load<Wide>(dy + j);
+        for (int64_t j = i; j < i + line; j += U::size) {
+            const U d = U::at(dy + j);
 #pragma GCC unroll 4
-            for (int k = 0; k < count; ++k) sum[k] += d * load<Wide>(runs[k] + j);
+            for (int k = 0; k < count; ++k) sum[k].add(d, U::at(runs[k] + j));
         }
     }
-    for (; i + TITHE_LANES <= length; i += TITHE_LANES) {
-        const Wide d = load<Wide>(dy + i);
+    for (; i + U::size <= length; i += U::size) {
+        const U d = U::at(dy + i);
 #pragma GCC unroll 4
-        for (int k = 0; k < count; ++k) sum[k] += d * load<Wide>(runs[k] + i);
+        for (int k = 0; k < count; ++k) sum[k].add(d, U::at(runs[k] + i));
     }
-    if (length >= TITHE_LANES && i < length) {  // the rest ends a last register, whose front has been summed already
-        const WideMask keep = load<WideMask>(none_then_all + 16 - TITHE_LANES + (length - i));
-        const Wide d = masked(load<Wide>(dy + length - TITHE_LANES), keep);
+    if (length >= U::size && i < length) {  // the rest ends a last unit, whose front has been summed already
+        const char* mask = reinterpret_cast<const char*>(none_then_all) + cache_line - sizeof(Wide);
+        const auto keep = load<Words<Wide>>(mask + (length - i) * sizeof(T));
+        const U d = U::at(dy + length - U::size, keep);
 #pragma GCC unroll 4
-        for (int k = 0; k < count; ++k) sum[k] += d * masked(load<Wide>(runs[k] + length - TITHE_LANES), keep);
+        for (int k = 0; k < count; ++k) sum[k].add(d, U::at(runs[k] + length - U::size, keep));
     }
-    const Four four = totals(sum[0], sum[1], sum[2], sum[3]);
+    const Four four = totals(sum[0].folded(), sum[1].folded(), sum[2].folded(), sum[3].folded());
     __builtin_memcpy(product, &four, sizeof(four));
-    if (length < TITHE_LANES) {
+    if (length < U::size) {
         for (int k = 0; k < count; ++k) {
-            for (i = 0; i < length; ++i) product[k] += dy[i] * runs[k][i];
+            for (i = 0; i < length; ++i) product[k] += widen(dy[i]) * widen(runs[k][i]);
         }
     }
     for (int k = 0; k < count; ++k) out[k] = add ? out[k] + product[k] : product[k];
 }
 
 // One stretch's share of dvalues for rows [begin, end): added to what is there, or (add = false) in place of it.
-TITHE_TARGET void dot_rows(float* dvalues, const float* dy, const float* x, const Terms& terms, int64_t y_row,
-                           int64_t begin, int64_t end, int64_t length, bool add) {
+template <class T>
+TITHE_TARGET void dot_rows(float* dvalues, const T* dy, const T* x, const Terms& terms, int64_t y_row, int64_t begin,
+                           int64_t end, int64_t length, bool add) {
     const int64_t nnz = terms.indptr[terms.rows];
     for (int64_t row = begin; row < end; ++row) {
-        const float* d = dy + row * y_row;
+        const T* d = dy + row * y_row;
         for (int64_t p = terms.indptr[row]; p < terms.indptr[row + 1]; p += 4) {
             float* out = dvalues + p;
             const int32_t* places = terms.places + p;
@@ -187,19 +252,21 @@ TITHE_TARGET void dot_rows(float* dvalues, const float* dy, const float* x, cons
     }
 }
 
-// The sum of `length` floats: in pieces, so that rounding does not grow with the length.
-TITHE_TARGET float row_sum(const float* y, int64_t length) {
+// The sum of `length` numbers: in pieces, so that rounding does not grow with the length.
+template <class T>
+TITHE_TARGET float row_sum(const T* y, int64_t length) {
+    using U = Unit<T, Wide>;
     double sum = 0;
     for (int64_t from = 0; from < length; from += 4096) {
         const int64_t to = from + 4096 < length ? from + 4096 : length;
-        Wide part[4] = {};
+        U part[4] = {};
         int64_t i = from;
-        for (; i + 4 * TITHE_LANES <= to; i += 4 * TITHE_LANES) {
+        for (; i + 4 * U::size <= to; i += 4 * U::size) {
 #pragma GCC unroll 4
-            for (int k = 0; k < 4; ++k) part[k] += load<Wide>(y + i + k * TITHE_LANES);
+            for (int k = 0; k < 4; ++k) part[k].add(U::at(y + i + k * U::size));
         }
-        sum += total((part[0] + part[1]) + (part[2] + part[3]));
-        for (; i < to; ++i) sum += y[i];
+        sum += total((part[0].folded() + part[1].folded()) + (part[2].folded() + part[3].folded()));
+        for (; i < to; ++i) sum += widen(y[i]);
     }
     return static_cast<float>(sum);
 }

@@ -1,4 +1,8 @@
-"""The CPU kernels: fast against naive, naive against torch in double, and nothing written or read out of bounds."""
+"""The CPU kernels: fast against naive, naive against torch in double, and nothing written or read out of bounds.
+
+With activations stored in float32 and in bfloat16; numpy has no bfloat16, so here it is uint16, the upper half of a
+float32.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +37,7 @@ class Layer:
     sizes: tuple[int, ...]  # as the kernels take them: (rows, cols, batch) or the eleven of a convolution
     density: float
     seed: int = 0
+    bf16: bool = False  # how activations are stored
 
     @property
     def name(self) -> str:
@@ -70,12 +75,12 @@ class Layer:
         return np.random.default_rng([self.seed, salt]).standard_normal(shape).astype(np.float32)
 
     @cached_property
-    def x(self) -> np.ndarray:
-        return self.random(self.x_shape, 1)
+    def x(self) -> np.ndarray:  # float32 that can be stored without a loss, as is dy
+        return self.random(self.x_shape, 1) if not self.bf16 else widened(to_bf16(self.random(self.x_shape, 1)))
 
     @cached_property
     def dy(self) -> np.ndarray:
-        return self.random(self.y_shape, 2)
+        return self.random(self.y_shape, 2) if not self.bf16 else widened(to_bf16(self.random(self.y_shape, 2)))
 
     @cached_property
     def values(self) -> np.ndarray:
@@ -102,6 +107,19 @@ def pointers(counts: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
 
 
+def to_bf16(array: np.ndarray) -> np.ndarray:
+    """float32 rounded to the nearest bfloat16, as uint16; torch's rounding is the one to meet."""
+    return torch.from_numpy(array).bfloat16().view(torch.uint16).numpy()
+
+
+def widened(array: np.ndarray) -> np.ndarray:
+    """The float32 that each bfloat16 is."""
+    return (array.astype(np.uint32) << 16).view(np.float32)
+
+
+POISON = {np.dtype(np.float32): np.nan, np.dtype(np.uint16): 0x7FC0, np.dtype(np.int32): 2**30}
+
+
 def guarded(array: np.ndarray, fence: float | int) -> tuple[np.ndarray, np.ndarray]:
     """A copy of the array with fences around it, and the whole buffer."""
     buffer = np.full(array.size + 2 * GUARD, fence, array.dtype)
@@ -110,25 +128,39 @@ def guarded(array: np.ndarray, fence: float | int) -> tuple[np.ndarray, np.ndarr
     return inside, buffer
 
 
-def run(layer: Layer, kernel: str, *, naive: bool = False, threads: int = 1, absolute: bool = False) -> np.ndarray:
-    """Call a kernel on poisoned outputs (NaN) between fences; inputs stand between NaN, so that a stray read shows."""
+def run(
+    layer: Layer,
+    kernel: str,
+    *,
+    naive: bool = False,
+    threads: int = 1,
+    absolute: bool = False,
+    bf16: bool | None = None,
+) -> np.ndarray:
+    """Call a kernel on poisoned outputs (NaN) between fences; inputs stand between NaN, so that a stray read shows.
+
+    The answer is float32, however activations were stored: bf16, as the layer says unless told otherwise.
+    """
+    bf16 = layer.bf16 if bf16 is None else bf16
+    x, dy, values, bias = [np.abs(a) if absolute else a for a in (layer.x, layer.dy, layer.values, layer.bias)]
+    if bf16:
+        x, dy = to_bf16(x), to_bf16(dy)
     inputs = {
-        "forward": (layer.x, layer.values, layer.bias, *layer.csr),
-        "dx": (layer.dy, layer.values, *layer.transposed),
-        "dw": (layer.dy, layer.x, *layer.csr),
+        "forward": (x, values, bias, *layer.csr),
+        "dx": (dy, values, *layer.transposed),
+        "dw": (dy, x, *layer.csr),
     }[kernel]
     shape = {"forward": layer.y_shape, "dx": layer.x_shape, "dw": layer.values.shape}[kernel]
-    out, buffer = guarded(np.full(shape, np.nan, np.float32), 12345)
-    if absolute:
-        inputs = tuple(np.abs(array) for array in inputs)
-    kept = [guarded(array, np.nan if array.dtype == np.float32 else 2**30)[0] for array in inputs]
-    function = getattr(_kernels, f"{'naive_' if naive else ''}{layer.name}_{kernel}")
+    dtype = np.dtype(np.uint16 if bf16 and kernel != "dw" else np.float32)
+    out, buffer = guarded(np.full(shape, POISON[dtype], dtype), 12345)
+    kept = [guarded(array, POISON[array.dtype])[0] for array in inputs]
+    function = getattr(_kernels, f"{'naive_' if naive else ''}{layer.name}_{kernel}{'_bf16' if bf16 else ''}")
     function(out.ctypes.data, *(array.ctypes.data for array in kept), *layer.sizes, threads)
     assert (buffer[:GUARD] == 12345).all(), "written before the output"
     assert (buffer[GUARD + out.size :] == 12345).all(), "written behind the output"
     for array, before in zip(kept, inputs, strict=True):
         np.testing.assert_array_equal(array, before.ravel(), "an input was changed")
-    return out.reshape(shape)
+    return (widened(out) if dtype == np.uint16 else out).reshape(shape)
 
 
 def reference(layer: Layer, kernel: str) -> np.ndarray:
@@ -155,13 +187,23 @@ def assert_close(actual: np.ndarray, expected: np.ndarray, magnitude: np.ndarray
     np.testing.assert_array_less(np.abs(actual - expected), 1e-5 * magnitude + 1e-30)
 
 
+def assert_rounded(actual: np.ndarray, exact: np.ndarray, magnitude: np.ndarray) -> None:
+    """Where bfloat16 is stored: the sum, as close as float32 comes, was rounded once and to the nearest."""
+    assert not np.isnan(actual).any(), "an element was not written, or memory outside an input was read"
+    slack = 1e-5 * magnitude + 1e-30
+    assert (actual >= widened(to_bf16(exact - slack))).all()
+    assert (actual <= widened(to_bf16(exact + slack))).all()
+
+
 def check(layer: Layer, kernel: str) -> None:
-    magnitude = run(layer, kernel, naive=True, absolute=True)
-    naive = run(layer, kernel, naive=True)
+    magnitude = run(layer, kernel, naive=True, absolute=True, bf16=False)
+    exact = run(layer, kernel, naive=True, bf16=False)
     if layer.batch > 0:  # torch refuses empty batches in places
-        assert_close(naive, reference(layer, kernel), magnitude)
+        assert_close(exact, reference(layer, kernel), magnitude)
+    as_close_as_stored = assert_rounded if layer.bf16 and kernel != "dw" else assert_close
     fast = run(layer, kernel)
-    assert_close(fast, naive, magnitude)
+    as_close_as_stored(fast, exact, magnitude)
+    as_close_as_stored(run(layer, kernel, naive=True), exact, magnitude)
     for threads in (2, 3):
         np.testing.assert_array_equal(run(layer, kernel, threads=threads), fast)
 
@@ -194,6 +236,7 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
     _kernels.use_instruction_set(before)
 
 
+storage = pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
 battery = settings(
     max_examples=60,
     deadline=None,
@@ -202,6 +245,7 @@ battery = settings(
 )
 
 
+@storage
 @pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("kernel", KERNELS)
 @battery
@@ -209,10 +253,11 @@ battery = settings(
 @example(layer=Layer((1, 1, 1), 1.0))
 @example(layer=Layer((0, 0, 0), 1.0))
 @example(layer=Layer((3, 2, 2065), 1.0))  # a batch of many blocks
-def test_linear(kernel: str, layer: Layer) -> None:
-    check(layer, kernel)
+def test_linear(kernel: str, layer: Layer, bf16: bool) -> None:
+    check(replace(layer, bf16=bf16), kernel)
 
 
+@storage
 @pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("kernel", KERNELS)
 @battery
@@ -222,10 +267,11 @@ def test_linear(kernel: str, layer: Layer) -> None:
 @example(layer=Layer((2, 2, 4, 5, 2, 3, 1, 1, 4, 5, 3), 1.0))  # padding beyond the kernel
 @example(layer=Layer((2, 2, 7, 7, 2, 2, 3, 3, 0, 0, 3), 1.0))  # the last line feeds no output
 @example(layer=Layer((2, 2, 1, 40, 1, 5, 1, 2, 0, 4, 130), 1.0))  # long lines of many blocks
-def test_conv2d(kernel: str, layer: Layer) -> None:
-    check(layer, kernel)
+def test_conv2d(kernel: str, layer: Layer, bf16: bool) -> None:
+    check(replace(layer, bf16=bf16), kernel)
 
 
+@storage
 @pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(
@@ -238,8 +284,8 @@ def test_conv2d(kernel: str, layer: Layer) -> None:
     ],
     ids=lambda layer: f"{layer.name}-{'x'.join(map(str, layer.sizes))}",
 )
-def test_large_enough_for_threads(kernel: str, layer: Layer) -> None:
-    check(layer, kernel)
+def test_large_enough_for_threads(kernel: str, layer: Layer, bf16: bool) -> None:
+    check(replace(layer, bf16=bf16), kernel)
 
 
 @pytest.mark.usefixtures("instruction_set")
@@ -252,33 +298,62 @@ def test_forward_without_a_bias() -> None:
     assert_close(y + layer.bias[:, None], run(layer, "forward"), np.full(layer.y_shape, 10.0))
 
 
+@storage
 @pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("length", [0, 1, 3, 15, 63, 64, 65, 4095, 4097, 200_001])
-def test_row_sums(length: int) -> None:
+def test_row_sums(length: int, bf16: bool) -> None:
     rows = np.random.default_rng(length).random((5, length), np.float32)
-    given_rows, _ = guarded(rows, np.nan)
+    stored = to_bf16(rows) if bf16 else rows
+    given_rows, _ = guarded(stored, POISON[stored.dtype])
+    function = _kernels.row_sums_bf16 if bf16 else _kernels.row_sums
     seen = []
     for threads in (1, 2, 3):
         sums, buffer = guarded(np.full(5, np.nan, np.float32), 12345)
-        _kernels.row_sums(sums.ctypes.data, given_rows.ctypes.data, 5, length, threads)
+        function(sums.ctypes.data, given_rows.ctypes.data, 5, length, threads)
         assert (buffer[:GUARD] == 12345).all()
         assert (buffer[GUARD + 5 :] == 12345).all()
         seen.append(sums)
-    np.testing.assert_allclose(seen[0], rows.astype(np.float64).sum(1), rtol=1e-6)
+    exact = (widened(stored) if bf16 else rows).astype(np.float64).sum(1)
+    np.testing.assert_allclose(seen[0], exact, rtol=1e-6)
     assert np.array_equal(seen[0], seen[1])
     assert np.array_equal(seen[0], seen[2])
 
 
+@storage
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1), (15, 17), (16, 16), (33, 100), (500, 401)])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_transpose(shape: tuple[int, int], threads: int) -> None:
+def test_transpose(shape: tuple[int, int], threads: int, bf16: bool) -> None:
     matrix = np.random.default_rng(1).random(shape, np.float32)
-    source, _ = guarded(matrix, np.nan)
-    turned, buffer = guarded(np.full(shape[::-1], np.nan, np.float32), 12345)
-    _kernels.transpose(turned.ctypes.data, source.ctypes.data, *shape, threads)
-    np.testing.assert_array_equal(turned.reshape(shape[::-1]), matrix.T)
+    stored = to_bf16(matrix) if bf16 else matrix
+    source, _ = guarded(stored, POISON[stored.dtype])
+    turned, buffer = guarded(np.full(shape[::-1], POISON[stored.dtype], stored.dtype), 12345)
+    function = _kernels.transpose_bf16 if bf16 else _kernels.transpose
+    function(turned.ctypes.data, source.ctypes.data, *shape, threads)
+    np.testing.assert_array_equal(turned.reshape(shape[::-1]), stored.T)
     assert (buffer[:GUARD] == 12345).all()
     assert (buffer[GUARD + matrix.size :] == 12345).all()
+
+
+FLOAT32_BITS = [  # where rounding to bfloat16 can go wrong; the sign is added
+    *(0x3F80_0000, 0x3F80_7FFF, 0x3F80_8000, 0x3F80_8001, 0x3F81_7FFF, 0x3F81_8000, 0x3F81_8001),  # ties, to even
+    *(0, 1, 0x8000, 0x8001, 0x0001_8000, 0x007F_FFFF, 0x0080_0000),  # zero and what is below the normal numbers
+    *(0x7F7F_7FFF, 0x7F7F_8000, 0x7F7F_FFFF, 0x7F80_0000),  # the largest, infinity
+    *(0x7F80_0001, 0x7FA0_0000, 0x7FC0_0000, 0x7FFF_FFFF),  # not a number
+]
+
+
+@pytest.mark.usefixtures("instruction_set")
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 200])
+def test_rounding_is_torch_s(batch: int) -> None:
+    """A bias that nothing is added to comes out as torch rounds it."""
+    bits = np.array([sign | bits for bits in FLOAT32_BITS for sign in (0, 1 << 31)], np.uint32)
+    bias, expected = bits.view(np.float32), widened(to_bf16(bits.view(np.float32)))
+    y, indptr = np.zeros((len(bits), batch), np.uint16), np.zeros(len(bits) + 1, np.int32)
+    _kernels.linear_forward_bf16(
+        *(y.ctypes.data, y.ctypes.data, y.ctypes.data, bias.ctypes.data, indptr.ctypes.data, indptr.ctypes.data),
+        *(len(bits), 1, batch, 1),
+    )
+    np.testing.assert_array_equal(widened(y), np.repeat(expected[:, None], batch, 1))
 
 
 @pytest.mark.usefixtures("instruction_set")

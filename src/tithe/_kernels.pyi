@@ -1,4 +1,4 @@
-"""CPU kernels for sparse layers: float32 values, int32 topology, batch innermost in memory.
+"""CPU kernels for sparse layers: float32 weights, int32 topology, batch innermost in memory.
 
 Every array is passed as its address (`Tensor.data_ptr()`), every size as an int. Nothing is checked here: a
 wrong address or size is undefined behaviour. Order: outputs, inputs, sizes, number of threads. Outputs are fully
@@ -10,6 +10,10 @@ In memory x is [cols, batch] or [in_channels, height, width, batch], y is [rows,
 The weight is a CSR matrix: values [nnz], indptr [rows + 1], indices [nnz]. A convolution's matrix is
 [out_channels, in_channels * kernel_h * kernel_w]. Its transpose: column j holds values[t_perm[q]] in row
 t_indices[q] for q in t_indptr[j] .. t_indptr[j + 1].
+
+Activations, x and y and their gradients, are float32, and bfloat16 for the kernels whose names end in `_bf16`. All
+else, dvalues and bias and sums among it, is float32 there too; sums are float32 and what is stored is rounded once, to
+the nearest.
 """
 
 def has_openmp() -> bool:
@@ -149,3 +153,19 @@ naive_linear_dw = linear_dw
 naive_conv2d_forward = conv2d_forward
 naive_conv2d_dx = conv2d_dx
 naive_conv2d_dw = conv2d_dw
+
+# Activations stored in bfloat16.
+linear_forward_bf16 = linear_forward
+linear_dx_bf16 = linear_dx
+linear_dw_bf16 = linear_dw
+conv2d_forward_bf16 = conv2d_forward
+conv2d_dx_bf16 = conv2d_dx
+conv2d_dw_bf16 = conv2d_dw
+row_sums_bf16 = row_sums
+transpose_bf16 = transpose
+naive_linear_forward_bf16 = linear_forward
+naive_linear_dx_bf16 = linear_dx
+naive_linear_dw_bf16 = linear_dw
+naive_conv2d_forward_bf16 = conv2d_forward
+naive_conv2d_dx_bf16 = conv2d_dx
+naive_conv2d_dw_bf16 = conv2d_dw

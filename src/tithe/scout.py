@@ -73,7 +73,7 @@ class Scout:
         for rows in self._tiles() if record else ():
             gradient = torch.zeros_like(self.first[rows])
             for x, dy in record:
-                gradient.add_(self.layer.weight_gradient(x, dy, rows), alpha=factor)
+                gradient.add_(self._weight_gradient(x, dy, rows), alpha=factor)
             self.first[rows].mul_(average.decay).add_(gradient, alpha=average.scale)
             if self.second is not None:
                 self.second[rows].mul_(average.decay2).addcmul_(gradient, gradient, value=1 - average.decay2)
@@ -143,6 +143,11 @@ class Scout:
     def _tiles(self) -> Any:
         shape = self.layer.matrix_shape
         return row_tiles(*shape, tile=FOLD) if self.layer.rows_are_separate else [slice(0, shape[0])]
+
+    def _weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
+        """The layer's, in its own dtype even where the caller's autocast is on."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.layer.weight_gradient(x, dy, rows)
 
     def _factor(self) -> float:
         """What clipping or unscaling multiplied this step's gradient with, read off the existing weights."""

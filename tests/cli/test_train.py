@@ -92,6 +92,33 @@ def test_resuming_under_another_recipe_or_on_other_data_is_refused(tithe: Tithe,
     assert tithe("train", path, "--resume", "--out", tmp_path / "run").refused("on other data (digits)")
 
 
+def test_bf16_is_in_the_recipe_and_stays_when_the_run_is_resumed(tithe: Tithe, tmp_path):
+    out = tmp_path / "run"
+    alone = tithe("train", *SMALL, "--out", out, "--bf16", "--compare", "none", "--json").report
+    assert alone["recipe"]["bf16"] is True
+    for options in ([], ["--bf16"]):
+        again = tithe("train", "--out", out, "--resume", *options, "--json")
+        assert again.report == alone
+    full = tithe("train", *SMALL, "--out", tmp_path / "full", "--compare", "none", "--json").report
+    assert full["recipe"]["bf16"] is False
+    assert full["sparse"]["training_flop"] == alone["sparse"]["training_flop"]
+    assert final_tensors(tmp_path / "full") != final_tensors(out)
+    assert tithe("train", "--out", tmp_path / "full", "--resume", "--bf16").refused("bf16 False, not True")
+
+
+def test_a_run_from_before_bf16_goes_on_in_float32(tithe: Tithe, tmp_path):
+    tithe("train", *SMALL, "--out", tmp_path / "whole", "--compare", "none")
+    old = tmp_path / "old"
+    shutil.copytree(tmp_path / "whole", old)
+    (old / "report.json").unlink()
+    record = json.loads((old / "run.json").read_text())
+    del record["recipe"]["bf16"]
+    (old / "run.json").write_text(json.dumps(record))
+    assert "bf16" not in json.loads((old / "sparse" / "checkpoint.json").read_text())["body"]["identity"]
+    assert tithe("train", "--out", old, "--resume", "--compare", "none", "--json").report["recipe"]["bf16"] is False
+    assert final_tensors(old) == final_tensors(tmp_path / "whole")
+
+
 def test_resume_with_nothing_there_begins(tithe: Tithe, tmp_path):
     assert tithe("train", *SMALL, "--resume", "--out", tmp_path / "run").status == 0
 

@@ -76,9 +76,12 @@ class Case:
             return ops.conv2d(x, values, packed, rows, self.weight_shape[2:], *self.how)
         return ops.linear(x, values, packed, rows)
 
-    def calls(self, dtype: torch.dtype) -> dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]]:
-        """The three operators with their arguments."""
-        x, dy, values = (t.to(dtype, copy=True) for t in (self.x, self.dy, self.values))
+    def calls(
+        self, dtype: torch.dtype, stored: torch.dtype | None = None
+    ) -> dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]]:
+        """The three operators with their arguments; activations may be stored in another dtype than the values."""
+        x, dy = (t.to(stored or dtype, copy=True) for t in (self.x, self.dy))
+        values = self.values.to(dtype, copy=True)
         packed, nnz = self.topology.packed, self.topology.nnz
         how = (self.weight_shape[2:], *self.how) if self.how else ()
         image = self.x_shape[1:] if self.how else self.x_shape[1]

@@ -15,6 +15,13 @@ from torch._subclasses import FakeTensorMode
 from tithe.ops import dispatch
 
 Cases = tuple[Case, ...]
+Dtypes = tuple[torch.dtype, torch.dtype]
+DTYPES = [  # of the values, and in which activations are stored
+    (torch.float32, torch.float32),
+    (torch.float64, torch.float64),
+    (torch.float32, torch.bfloat16),
+    (torch.bfloat16, torch.bfloat16),
+]
 SMALLEST = (Case((1, 1), (1, 1), (), 1.0), Case((1, 1, 1, 1), (1, 1, 1, 1), PLAIN, 1.0))
 LARGE = (
     Case((300, 200), (128, 200), (), 0.1),
@@ -65,9 +72,9 @@ def test_any_memory_layout(cases: Cases, x_layout: str, dy_layout: str, values_l
                 torch.testing.assert_close(laid_out[name], value, rtol=1e-5, atol=1e-4)
 
 
-@given(ANY_CASES, st.sampled_from([torch.float32, torch.float64]))
-def test_outputs_are_batch_innermost_and_the_fake_says_so(cases: Cases, dtype: torch.dtype) -> None:
-    calls = [call for case in cases for call in case.calls(dtype).items()]
+@given(ANY_CASES, st.sampled_from(DTYPES))
+def test_outputs_are_batch_innermost_and_the_fake_says_so(cases: Cases, dtypes: Dtypes) -> None:
+    calls = [call for case in cases for call in case.calls(*dtypes).items()]
     for name, (op, arguments) in calls:
         real = op(*arguments)
         assert real.movedim(0, -1).is_contiguous(), name
@@ -81,12 +88,12 @@ def test_outputs_are_batch_innermost_and_the_fake_says_so(cases: Cases, dtype: t
             assert [stand_in.stride(i) for i in many] == [real.stride(i) for i in many], name
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtypes", DTYPES)
 @pytest.mark.parametrize("op", ["forward", "dx", "dw"])
 @pytest.mark.parametrize("name", FEW)
-def test_opcheck(name: str, op: str, dtype: torch.dtype) -> None:
+def test_opcheck(name: str, op: str, dtypes: Dtypes) -> None:
     """All of torch's checks: schema, autograd registration, fake tensors, and tracing forward and backward."""
-    function, arguments = FEW[name].calls(dtype)[op]
+    function, arguments = FEW[name].calls(*dtypes)[op]
     for argument in arguments[:2]:
         argument.requires_grad_()
     torch.library.opcheck(function.default, arguments)

@@ -69,6 +69,20 @@ def test_an_image_smaller_than_the_kernel(dtype: torch.dtype) -> None:
         ops.conv2d(torch.ones(2, 3, 2, 2, dtype=dtype), values, packed, 4, (3, 2), (1, 1), (0, 0))
 
 
-def test_mixed_dtypes_are_refused_as_torch_refuses_them() -> None:
-    with pytest.raises(RuntimeError, match="dtype"):
-        LINEAR.sparse(LINEAR.x, LINEAR.values.float())
+@pytest.mark.parametrize("dtypes", ["double float", "half float", "float bfloat16", "float double", "bfloat16 double"])
+@pytest.mark.parametrize("name", FEW)
+def test_mixed_dtypes_are_refused_as_torch_refuses_them(name: str, dtypes: str) -> None:
+    """All but bfloat16 activations beside float32 values."""
+    stored, dtype = (getattr(torch, word) for word in dtypes.split())
+    calls = FEW[name].calls(dtype, stored)
+    for op in ("forward", "dx"):
+        with pytest.raises(RuntimeError, match="expected one dtype"):
+            calls[op][0](*calls[op][1])
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_both_activations_have_one_dtype(name: str) -> None:
+    dw, (dy, x, *rest) = FEW[name].calls(torch.float32)["dw"]
+    for pair in ((dy.bfloat16(), x), (dy, x.bfloat16()), (dy.double(), x)):
+        with pytest.raises(RuntimeError, match="expected one dtype"):
+            dw(*pair, *rest)

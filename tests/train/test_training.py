@@ -58,6 +58,24 @@ def test_training_learns_keeps_its_density_and_rewires(tmp_path, digits):
     assert training.step == 2 * 90
 
 
+@pytest.mark.parametrize("build", [sparse_network, dense_network])
+def test_in_bfloat16_it_learns_as_well_and_counts_the_same(tmp_path, digits, build):
+    runs = {}
+    for bf16 in (False, True):
+        recipe = replace(_RECIPE, bf16=bf16)
+        network = build(recipe, digits)
+        outputs = []
+        network.model.register_forward_hook(lambda module, inputs, y, seen=outputs: seen.append(y.dtype))
+        runs[bf16] = _training(tmp_path / str(bf16), network, digits, recipe)
+        runs[bf16].run()
+        assert set(outputs) == {torch.bfloat16 if bf16 else torch.float32}, "in evaluation too"
+        assert all(p.dtype == torch.float32 for p in network.model.parameters())
+    full, half = (runs[bf16].history[-1] for bf16 in (False, True))
+    assert half["accuracy"] > full["accuracy"] - 0.05
+    assert half["training_flop"] == full["training_flop"]
+    assert runs[True].peaks.state_dict() == runs[False].peaks.state_dict(), "weights and all that belongs to them"
+
+
 def _convolutional_network(recipe: Recipe, _digits: data.Dataset) -> Network:
     """Sparse convolution, running statistics and dropout: what else a checkpoint must bring back."""
     torch.manual_seed(recipe.seed)
@@ -67,9 +85,10 @@ def _convolutional_network(recipe: Recipe, _digits: data.Dataset) -> Network:
     return Network(model, optimizer, tithe.SparseMomentum(model, optimizer, every=60, total_steps=180, scout_steps=10))
 
 
+@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("build", [sparse_network, dense_network, _convolutional_network])
-def test_resumed_training_equals_uninterrupted_training(tmp_path, digits, build):
-    recipe = replace(_RECIPE, augment="crop-flip")
+def test_resumed_training_equals_uninterrupted_training(tmp_path, digits, build, bf16):
+    recipe = replace(_RECIPE, augment="crop-flip", bf16=bf16)
     whole = _training(tmp_path / "whole", build(recipe, digits), digits, recipe)
     whole.run()
 

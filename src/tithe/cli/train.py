@@ -45,6 +45,7 @@ HEADINGS = {
         "lr",
         "weight_decay",
         "augment",
+        "bf16",
         "rewire_every",
         "scout_steps",
         "rate",
@@ -74,6 +75,13 @@ HEADINGS = {
 @click.option("--lr", type=float, help="Learning rate at the start.")
 @click.option("--weight-decay", type=float, help="L2 penalty.  [default: 0.0005]")
 @click.option("--augment", help="none, or crop-flip for random crops and mirror images.")
+@click.option(
+    "--bf16",
+    is_flag=True,
+    default=None,
+    help="Activations in bfloat16 under torch.autocast: half the memory for them, sparse layers faster. Dense layers "
+    "get faster only on a processor with bfloat16 instructions; on others they can be 30 times slower.",
+)
 @click.option("--rewire-every", type=int, help="Steps between rewirings.  [default: at the ends of epochs]")
 @click.option("--scout-steps", type=int, help="Steps with dense gradients before a rewiring.  [default: the method's]")
 @click.option("--rate", type=float, help="Fraction of the weights dropped at the first rewiring.  [default: 0.5]")

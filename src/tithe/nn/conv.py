@@ -94,7 +94,7 @@ class SparseConv2d(SparseLayer):
             )
         if x.dim() == 3:
             return self.forward(x.unsqueeze(0)).squeeze(0)
-        return self._compute(self._with_border(self._matching(x)))
+        return self._compute(self._matching(self._with_border(x)))  # torch may pad in float32
 
     def sparse_forward(self, x: Tensor) -> Tensor:
         """x [N, in, H, W] through the sparse operator."""
@@ -107,9 +107,9 @@ class SparseConv2d(SparseLayer):
         return functional.conv2d(x.contiguous(), self._scattered(), self.bias, *how)
 
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
-        """The dense convolution's weight gradient for these output channels, flattened."""
+        """The dense convolution's weight gradient for these output channels, flattened, in the values' dtype."""
         innermost = all(t.movedim(0, -1).is_contiguous() for t in (x, dy))
-        dy = dy[:, rows]
+        x, dy = (t.to(self.values.dtype) for t in (x, dy[:, rows]))
         if innermost and self.groups == 1 and self.dilation == (1, 1):
             return conv2d_dense_dw(x, dy, self.kernel_size, self.stride, self._padding)
         shape = (dy.shape[1], *self.weight_shape[1:])

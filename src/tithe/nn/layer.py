@@ -150,9 +150,19 @@ class SparseLayer(nn.Module):
         return flat.scatter(0, self._positions[1], self.values).view(self.weight_shape)
 
     def _matching(self, x: Tensor) -> Tensor:
-        """Under autocast the input comes in the autocast dtype, and the sparse kernels compute in the values' own."""
+        """Under autocast the input in the dtype that the operators take; without autocast it has to have it.
+
+        bfloat16 on the CPU: float32 values meet activations stored in bfloat16. Else the values' own.
+        """
+        if self.values.dtype == torch.float32 and stores_bfloat16(x.device):
+            return x.to(torch.bfloat16)
         if x.dtype != self.values.dtype and torch.is_autocast_enabled(x.device.type):
             return x.to(self.values.dtype)
+        if x.dtype == torch.bfloat16 and self.values.dtype == torch.float32:  # other pairs torch refuses by itself
+            raise UsageError(
+                "an input of dtype torch.bfloat16 was given to a layer with torch.float32 values; convert one of them, "
+                'or call the model under torch.autocast("cpu", torch.bfloat16)'
+            )
         return x
 
     def _observed(self, x: Tensor, y: Tensor) -> Tensor:
@@ -216,6 +226,12 @@ class SparseLayer(nn.Module):
         if indices.shape != values.shape:
             raise UsageError(f"{indices.numel()} indices and {values.numel()} values were given; each value needs one")
         return Topology.from_csr(indptr.cpu(), indices.cpu(), self.matrix_shape)
+
+
+def stores_bfloat16(device: torch.device) -> bool:
+    """Whether autocast to bfloat16 is on and the kernels for it are there: on the CPU."""
+    autocast = device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return autocast and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
 def topology_for(

@@ -81,12 +81,13 @@ class SparseLinear(SparseLayer):
 
     def dense_forward(self, x: Tensor) -> Tensor:
         """x [N, in] through a dense product; y is batch-innermost all the same."""
-        y = (self._scattered() @ x.t()).t()
-        return y if self.bias is None else y + self.bias
+        weight, columns = self._scattered(), x.t()
+        y = weight @ columns if self.bias is None else torch.addmm(self.bias[:, None], weight, columns)
+        return y.t()
 
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
-        """dY^T X for these rows."""
-        return dy[:, rows].t() @ x
+        """dY^T X for these rows, in the values' dtype."""
+        return dy[:, rows].t().to(self.values.dtype) @ x.to(self.values.dtype)
 
     @property
     def rows_are_separate(self) -> bool:

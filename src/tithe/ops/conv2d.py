@@ -2,7 +2,8 @@
 
 As for linear, the three operators are the three partial derivatives of one trilinear form (input, values, output
 gradient), so each one's gradient is made of the other two. Each does 2 * nnz * N * (output positions)
-floating-point operations, those on padding included, as torch counts a dense convolution.
+floating-point operations, those on padding included, as torch counts a dense convolution. Activations may be stored in
+bfloat16 beside float32 values, as for linear.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from torch import Tensor
 from torch.nn import grad
 from torch.utils.flop_counter import register_flop_formula
 
-from tithe import _kernels
 from tithe.errors import UsageError
 from tithe.ops import dispatch
 
@@ -24,6 +24,7 @@ _HOW = "int[2] kernel, int[2] stride, int[2] padding, int[2] dilation, int group
 _CONV = dispatch.define("conv2d", f"Tensor x, Tensor values, Tensor topology, SymInt out_channels, {_HOW}")
 _DX = dispatch.define("conv2d_dx", f"Tensor dy, Tensor values, Tensor topology, SymInt[3] image, {_HOW}")
 _DW = dispatch.define("conv2d_dw", f"Tensor dy, Tensor x, Tensor topology, SymInt nnz, {_HOW}")
+_FORWARD_KERNEL, _DX_KERNEL, _DW_KERNEL = map(dispatch.kernels, ("conv2d_forward", "conv2d_dx", "conv2d_dw"))
 
 Pair = Sequence[int]  # (vertical, horizontal)
 
@@ -45,7 +46,7 @@ def conv2d(
     if groups == 1 and dilation == (1, 1) and dispatch.direct(x, values, bias):
         return _Direct.apply(x, values, bias, topology, out_channels, *how)  # type: ignore[no-any-return]
     y = torch.ops.tithe.conv2d(x, values, topology, out_channels, *how)
-    return y if bias is None else y + bias.view(-1, 1, 1)
+    return y if bias is None else (y + bias.view(-1, 1, 1)).to(y.dtype)
 
 
 def conv2d_dx(
@@ -78,9 +79,9 @@ def conv2d_dw(
     return torch.ops.tithe.conv2d_dw(dy, x, topology, nnz, kernel, stride, padding, dilation, groups)
 
 
-def has_kernel(dilation: Pair, groups: int, *tensors: Tensor) -> bool:
-    """The C++ kernels take float32 on the CPU without dilation or groups; all else goes to the reference."""
-    return groups == 1 and tuple(dilation) == (1, 1) and dispatch.has_kernel(*tensors)
+def has_kernel(dilation: Pair, groups: int, *activations: Tensor, values: Tensor | None = None) -> bool:
+    """What `dispatch.has_kernel` says, without dilation or groups; all else goes to the reference."""
+    return groups == 1 and tuple(dilation) == (1, 1) and dispatch.has_kernel(*activations, values=values)
 
 
 def _columns(channels: int, kernel: Pair, groups: int) -> int:
@@ -108,19 +109,31 @@ def _output_size(image: Sequence[int], kernel: Pair, stride: Pair, padding: Pair
 # Reference: any device, any floating dtype, groups and dilation.
 
 
+@dispatch.without_autocast
 def _conv_reference(x, values, topology, out_channels, kernel, stride, padding, dilation, groups):
+    if dispatch.is_mixed(x, values):
+        how = (kernel, stride, padding, dilation, groups)
+        return dispatch.widened(_conv_reference, x, values, topology, out_channels, *how).to(x.dtype)
     weight = _weight(values, topology, out_channels, x.shape[1], kernel, groups)
     return dispatch.restride(torch.conv2d(x, weight, None, stride, padding, dilation, groups))
 
 
+@dispatch.without_autocast
 def _dx_reference(dy, values, topology, image, kernel, stride, padding, dilation, groups):
+    if dispatch.is_mixed(dy, values):
+        how = (kernel, stride, padding, dilation, groups)
+        return dispatch.widened(_dx_reference, dy, values, topology, image, *how).to(dy.dtype)
     weight = _weight(values, topology, dy.shape[1], image[0], kernel, groups)
     shape = (dy.shape[0], *image)
     how = (stride, padding, dilation, groups)
     return dispatch.restride(grad.conv2d_input(shape, weight, dy, *how))
 
 
+@dispatch.without_autocast
 def _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
+    if dispatch.are_bfloat16(dy, x):
+        how = (kernel, stride, padding, dilation, groups)
+        return dispatch.widened(_dw_reference, dy, x, topology, nnz, *how)
     rows, cols = dy.shape[1], _columns(x.shape[1], kernel, groups)
     dispatch.check(topology, rows, cols, nnz, (dy.shape[0], x.shape[0]))
     shape = (rows, x.shape[1] // groups, *kernel)
@@ -128,17 +141,17 @@ def _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, group
     return dense[dispatch.row_index(topology, rows, cols), dispatch.column_index(topology, rows, cols)]
 
 
-# CPU, float32: the kernels.
+# CPU: the kernels.
 
 
 def _conv_cpu(x, values, topology, out_channels, kernel, stride, padding, dilation, groups):
-    if not has_kernel(dilation, groups, x, values):
+    if not has_kernel(dilation, groups, x, values=values):
         return _conv_reference(x, values, topology, out_channels, kernel, stride, padding, dilation, groups)
     return _forward(dispatch.innermost(x), values, None, topology, out_channels, kernel, stride, padding)
 
 
 def _dx_cpu(dy, values, topology, image, kernel, stride, padding, dilation, groups):
-    if not has_kernel(dilation, groups, dy, values):
+    if not has_kernel(dilation, groups, dy, values=values):
         return _dx_reference(dy, values, topology, image, kernel, stride, padding, dilation, groups)
     return _dx(dispatch.innermost(dy), values, topology, image, kernel, stride, padding)
 
@@ -161,7 +174,7 @@ def _forward(x, values, bias, topology, out_channels, kernel, stride, padding):
     y = dispatch.empty_innermost((batch, out_channels, *out), x)
     indptr, indices, *_ = dispatch.addresses(topology, out_channels, columns, nnz)
     threads = dispatch.threads(nnz, batch, math.prod(out))
-    _kernels.conv2d_forward(
+    _FORWARD_KERNEL[x.dtype](
         *(y.data_ptr(), x.data_ptr(), values.data_ptr(), 0 if bias is None else bias.contiguous().data_ptr()),
         *(indptr, indices, out_channels, channels, height, width, *kernel, *stride, *padding, batch, threads),
     )
@@ -177,7 +190,7 @@ def _dx(dy, values, topology, image, kernel, stride, padding):
     dx = dispatch.empty_innermost((batch, *image), dy)
     _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, out_channels, columns, nnz)
     threads = dispatch.threads(nnz, batch, math.prod(out))
-    _kernels.conv2d_dx(
+    _DX_KERNEL[dy.dtype](
         *(dx.data_ptr(), dy.data_ptr(), values.data_ptr(), t_indptr, t_indices, t_perm),
         *(out_channels, *image, *kernel, *stride, *padding, batch, threads),
     )
@@ -189,10 +202,10 @@ def _dw(dy, x, topology, nnz, kernel, stride, padding):
     batch, channels, height, width = x.shape
     columns, out = _columns(channels, kernel, 1), _output_size(x.shape, kernel, stride, padding, (1, 1))
     dispatch.check(topology, out_channels, columns, nnz, (list(dy.shape), [batch, out_channels, *out]))
-    dvalues = x.new_empty(nnz)
+    dvalues = x.new_empty(nnz, dtype=torch.float32)
     indptr, indices, *_ = dispatch.addresses(topology, out_channels, columns, nnz)
     threads = dispatch.threads(nnz, batch, math.prod(out))
-    _kernels.conv2d_dw(
+    _DW_KERNEL[x.dtype](
         *(dvalues.data_ptr(), dy.data_ptr(), x.data_ptr(), indptr, indices),
         *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, threads),
     )
@@ -214,10 +227,10 @@ class _Direct(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, inner, values, topology = ctx.saved_tensors
         need_x, need_values, need_bias, *_ = ctx.needs_input_grad
-        if torch.is_grad_enabled() or not dispatch.direct(dy):
+        if torch.is_grad_enabled() or dy.dtype is not inner.dtype or not dispatch.direct(dy):
             dx = conv2d_dx(dy, values, topology, x.shape[1:], *ctx.how) if need_x else None
             dv = conv2d_dw(dy, x, topology, values.shape[0], *ctx.how) if need_values else None
-            return dx, dv, dy.sum((0, 2, 3)) if need_bias else None, *[None] * 7
+            return dx, dv, dy.sum((0, 2, 3), dtype=values.dtype) if need_bias else None, *[None] * 7
         dy = dispatch.innermost(dy)
         dx = _dx(dy, values, topology, x.shape[1:], *ctx.how[:3]) if need_x else None
         dv = _dw(dy, inner, topology, values.shape[0], *ctx.how[:3]) if need_values else None
@@ -239,7 +252,7 @@ def _dx_fake(dy, values, topology, image, kernel, stride, padding, dilation, gro
 
 
 def _dw_fake(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
-    return x.new_empty(nnz)
+    return x.new_empty(nnz, dtype=dispatch.summed(x.dtype))
 
 
 # Gradients.
@@ -282,14 +295,14 @@ dispatch.register(_DW, _dw_reference, _dw_cpu, _dw_fake, _dw_backward, _save)
 @register_flop_formula(torch.ops.tithe.conv2d, get_raw=True)
 def _conv_flop(x, values, topology, out_channels, kernel, stride, padding, dilation=(1, 1), groups=1, *, out_val, **_):
     dense = out_channels * _columns(x.shape[1], kernel, groups)
-    weights = values.shape[0] if has_kernel(dilation, groups, x, values) else dense
+    weights = values.shape[0] if has_kernel(dilation, groups, x, values=values) else dense
     return 2 * weights * x.shape[0] * math.prod(out_val.shape[2:])
 
 
 @register_flop_formula(torch.ops.tithe.conv2d_dx, get_raw=True)
 def _dx_flop(dy, values, topology, image, kernel, stride, padding, dilation=(1, 1), groups=1, **_):
     dense = dy.shape[1] * _columns(image[0], kernel, groups)
-    weights = values.shape[0] if has_kernel(dilation, groups, dy, values) else dense
+    weights = values.shape[0] if has_kernel(dilation, groups, dy, values=values) else dense
     return 2 * weights * dy.shape[0] * math.prod(dy.shape[2:])
 
 

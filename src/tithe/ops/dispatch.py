@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from tithe.topology import unpack
 
 NAMESPACE = "tithe"
 _PLAIN = (Tensor, torch.nn.Parameter)  # subclasses may mean anything by their storage
+STORED = (torch.float32, torch.bfloat16)  # how the kernels take activations; weights are float32
 GRAIN = 2**19  # multiply-adds a thread should have, some 30 microseconds of work
 
 
@@ -57,24 +60,95 @@ def check(topology: Tensor, rows: int, cols: int, nnz: int, *pairs: tuple[Any, A
             raise UsageError(f"sizes {first} and {second} were given where one size was due; see the operator's shapes")
 
 
-def has_kernel(*tensors: Tensor) -> bool:
-    """The C++ kernels take float32 on the CPU; all else goes to the reference."""
-    return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+def has_kernel(*activations: Tensor, values: Tensor | None = None) -> bool:
+    """The C++ kernels take float32 values and activations all in float32 or all in bfloat16, on the CPU.
+
+    All else goes to the reference.
+    """
+    dtype = activations[0].dtype
+    return (
+        dtype in STORED
+        and all(x.device.type == "cpu" and x.dtype == dtype for x in activations)
+        and (values is None or (values.device.type == "cpu" and values.dtype == torch.float32))
+    )
 
 
-def direct(*tensors: Tensor | None) -> bool:
+def direct(x: Tensor, *weights: Tensor | None) -> bool:
     """Whether these tensors may go to the kernels past torch's dispatcher, which costs more than a small layer's work.
 
-    They may when they are plain float32 tensors on the CPU and nobody listens in between: no compiler, tracer, function
-    transform or dispatch mode (FLOP counter, fake tensors).
+    They may when they are plain tensors on the CPU of dtypes that the kernels take, and nobody listens in between: no
+    compiler, tracer, function transform or dispatch mode (FLOP counter, fake tensors).
     """
     return (
-        all(t is None or (type(t) in _PLAIN and t.dtype is torch.float32 and t.is_cpu) for t in tensors)
+        type(x) in _PLAIN
+        and x.dtype in STORED
+        and x.is_cpu
+        and all(w is None or (type(w) in _PLAIN and w.dtype is torch.float32 and w.is_cpu) for w in weights)
         and not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()
         and torch._C._functorch.peek_interpreter_stack() is None  # type: ignore[attr-defined]
         and not torch._C._is_tracing()
     )
+
+
+def kernels(name: str) -> dict[torch.dtype, Callable[..., None]]:
+    """The kernel of this name for each dtype of the activations."""
+    return {torch.float32: getattr(_kernels, name), torch.bfloat16: getattr(_kernels, f"{name}_bf16")}
+
+
+_TRANSPOSE, _ROW_SUMS = kernels("transpose"), kernels("row_sums")
+
+
+def summed(dtype: torch.dtype) -> torch.dtype:
+    """In what sums of activations come out: bfloat16 is for storing only, its gradients of weights are float32."""
+    return torch.float32 if dtype == torch.bfloat16 else dtype
+
+
+def is_mixed(x: Tensor, values: Tensor) -> bool:
+    """Whether activations stored in bfloat16 meet float32 values: the one pair of dtypes that the operators widen.
+
+    Raises:
+        RuntimeError: any other pair, as torch's own operators refuse it.
+    """
+    if (x.dtype, values.dtype) == (torch.bfloat16, torch.float32):
+        return True
+    _refuse_unlike(x, values)
+    return False
+
+
+def are_bfloat16(dy: Tensor, x: Tensor) -> bool:
+    """Whether both activations are; their gradient of the values is then a float32 sum.
+
+    Raises:
+        RuntimeError: they have different dtypes.
+    """
+    _refuse_unlike(dy, x)
+    return x.dtype == torch.bfloat16
+
+
+def _refuse_unlike(first: Tensor, second: Tensor) -> None:
+    if first.dtype != second.dtype:
+        raise RuntimeError(
+            f"expected one dtype, or bfloat16 activations beside float32 values, but got {first.dtype} and "
+            f"{second.dtype}; convert one of them"
+        )
+
+
+def widened(reference: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    """The reference in float32, for arguments of which some are bfloat16."""
+    return reference(*[a.float() if isinstance(a, Tensor) and a.is_floating_point() else a for a in arguments])
+
+
+def without_autocast(reference: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The reference in its arguments' dtypes, where autocast would lower torch's operators inside it."""
+
+    @functools.wraps(reference)
+    def run(first: Tensor, *rest: Any) -> Tensor:
+        device = first.device.type
+        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+            return reference(first, *rest)
+
+    return run
 
 
 def threads(weights: int, batch: int, positions: int = 1) -> int:
@@ -88,7 +162,7 @@ def batch_innermost(x: Tensor) -> Tensor:
 
 
 def innermost(x: Tensor) -> Tensor:
-    """x [N, ...], float32 on the CPU, itself if N is innermost in memory, else a copy in which it is."""
+    """x [N, ...], of a dtype that the kernels take, itself if N is innermost in memory, else a copy in which it is."""
     shape, stride = x.shape, x.stride()
     if stride[0] == 1 and stride[1:] == _strides(shape)[1:]:
         return x
@@ -98,16 +172,16 @@ def innermost(x: Tensor) -> Tensor:
     if not x.is_contiguous():
         return copy.copy_(x)
     batch, features = shape[0], x.numel() // shape[0]
-    _kernels.transpose(copy.data_ptr(), x.data_ptr(), batch, features, threads(features, batch))
+    _TRANSPOSE[x.dtype](copy.data_ptr(), x.data_ptr(), batch, features, threads(features, batch))
     return copy
 
 
 def outermost(x: Tensor) -> Tensor:
-    """A contiguous copy of x [N, ...], float32 on the CPU, with N innermost in memory."""
+    """A contiguous copy of x [N, ...], stored as the kernels take it, with N innermost in memory."""
     copy = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if x.numel():
         batch, features = x.shape[0], x.numel() // x.shape[0]
-        _kernels.transpose(copy.data_ptr(), x.data_ptr(), features, batch, threads(features, batch))
+        _TRANSPOSE[x.dtype](copy.data_ptr(), x.data_ptr(), features, batch, threads(features, batch))
     return copy
 
 
@@ -126,8 +200,8 @@ def _strides(shape: Sequence[int]) -> tuple[int, ...]:
 def channel_sums(dy: Tensor) -> Tensor:
     """[F], the gradient of a bias, from dy [N, F, ...] with N innermost in memory."""
     features = dy.shape[1]
-    sums, each = dy.new_empty(features), dy.numel() // max(features, 1)
-    _kernels.row_sums(sums.data_ptr(), dy.data_ptr(), features, each, threads(features, each))
+    sums, each = dy.new_empty(features, dtype=torch.float32), dy.numel() // max(features, 1)
+    _ROW_SUMS[dy.dtype](sums.data_ptr(), dy.data_ptr(), features, each, threads(features, each))
     return sums
 
 

@@ -5,6 +5,9 @@ The three operators are the three partial derivatives of one trilinear form,
     T(x, v, g) = sum_n sum_p  g[n, row_p]  v_p  x[n, col_p],
 
 so each one's gradient is made of the other two, to any order. Each does 2 * nnz * N floating-point operations.
+
+Activations x and dy may be stored in bfloat16 beside float32 values: y and dx come out in bfloat16 too, rounded once
+from a float32 sum; dvalues come out in float32.
 """
 
 from __future__ import annotations
@@ -15,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from tithe import _kernels
 from tithe.ops import dispatch
 
 _LINEAR = dispatch.define("linear", "Tensor x, Tensor values, Tensor topology, SymInt out_features")
 _DX = dispatch.define("linear_dx", "Tensor dy, Tensor values, Tensor topology, SymInt in_features")
 _DW = dispatch.define("linear_dw", "Tensor dy, Tensor x, Tensor topology, SymInt nnz")
+_FORWARD_KERNEL, _DX_KERNEL, _DW_KERNEL = map(dispatch.kernels, ("linear_forward", "linear_dx", "linear_dw"))
 
 
 def linear(x: Tensor, values: Tensor, topology: Tensor, out_features: int, bias: Tensor | None = None) -> Tensor:
@@ -28,7 +31,7 @@ def linear(x: Tensor, values: Tensor, topology: Tensor, out_features: int, bias:
     if dispatch.direct(x, values, bias):
         return _Direct.apply(x, values, bias, topology, out_features)  # type: ignore[no-any-return]
     y = torch.ops.tithe.linear(x, values, topology, out_features)
-    return y if bias is None else y + bias
+    return y if bias is None else (y + bias).to(y.dtype)
 
 
 def linear_dx(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
@@ -44,36 +47,45 @@ def linear_dw(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
 # Reference: any device, any floating dtype.
 
 
+@dispatch.without_autocast
 def _linear_reference(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
+    if dispatch.is_mixed(x, values):
+        return dispatch.widened(_linear_reference, x, values, topology, out_features).to(x.dtype)
     dispatch.check(topology, out_features, x.shape[1], values.shape[0])
     weight = dispatch.dense_weight(values, topology, out_features, x.shape[1])
     return dispatch.restride(x @ weight.t())
 
 
+@dispatch.without_autocast
 def _dx_reference(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
+    if dispatch.is_mixed(dy, values):
+        return dispatch.widened(_dx_reference, dy, values, topology, in_features).to(dy.dtype)
     dispatch.check(topology, dy.shape[1], in_features, values.shape[0])
     weight = dispatch.dense_weight(values, topology, dy.shape[1], in_features)
     return dispatch.restride(dy @ weight)
 
 
+@dispatch.without_autocast
 def _dw_reference(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
+    if dispatch.are_bfloat16(dy, x):
+        return dispatch.widened(_dw_reference, dy, x, topology, nnz)
     rows, cols = dy.shape[1], x.shape[1]
     dispatch.check(topology, rows, cols, nnz, (dy.shape[0], x.shape[0]))
     dense = dy.t() @ x
     return dense[dispatch.row_index(topology, rows, cols), dispatch.column_index(topology, rows, cols)]
 
 
-# CPU, float32: the kernels.
+# CPU: the kernels.
 
 
 def _linear_cpu(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
-    if not dispatch.has_kernel(x, values):
+    if not dispatch.has_kernel(x, values=values):
         return _linear_reference(x, values, topology, out_features)
     return _forward(dispatch.innermost(x), values, None, topology, out_features)
 
 
 def _dx_cpu(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
-    if not dispatch.has_kernel(dy, values):
+    if not dispatch.has_kernel(dy, values=values):
         return _dx_reference(dy, values, topology, in_features)
     return _dx(dispatch.innermost(dy), values, topology, in_features)
 
@@ -93,7 +105,7 @@ def _forward(x: Tensor, values: Tensor, bias: Tensor | None, topology: Tensor, o
     values = values.contiguous()
     y = dispatch.empty_innermost((batch, out_features), x)
     indptr, indices, *_ = dispatch.addresses(topology, out_features, cols, nnz)
-    _kernels.linear_forward(
+    _FORWARD_KERNEL[x.dtype](
         *(y.data_ptr(), x.data_ptr(), values.data_ptr(), 0 if bias is None else bias.contiguous().data_ptr()),
         *(indptr, indices, out_features, cols, batch, dispatch.threads(nnz, batch)),
     )
@@ -106,7 +118,7 @@ def _dx(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tenso
     values = values.contiguous()
     dx = dispatch.empty_innermost((batch, in_features), dy)
     _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, rows, in_features, nnz)
-    _kernels.linear_dx(
+    _DX_KERNEL[dy.dtype](
         *(dx.data_ptr(), dy.data_ptr(), values.data_ptr(), t_indptr, t_indices, t_perm),
         *(rows, in_features, batch, dispatch.threads(nnz, batch)),
     )
@@ -116,9 +128,9 @@ def _dx(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tenso
 def _dw(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
     (batch, rows), cols = dy.shape, x.shape[1]
     dispatch.check(topology, rows, cols, nnz, (batch, x.shape[0]))
-    dvalues = x.new_empty(nnz)
+    dvalues = x.new_empty(nnz, dtype=torch.float32)
     indptr, indices, *_ = dispatch.addresses(topology, rows, cols, nnz)
-    _kernels.linear_dw(
+    _DW_KERNEL[x.dtype](
         *(dvalues.data_ptr(), dy.data_ptr(), x.data_ptr(), indptr, indices),
         *(rows, cols, batch, dispatch.threads(nnz, batch)),
     )
@@ -144,10 +156,10 @@ class _Direct(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, inner, values, topology = ctx.saved_tensors
         need_x, need_values, need_bias, *_ = ctx.needs_input_grad
-        if torch.is_grad_enabled() or not dispatch.direct(dy):
+        if torch.is_grad_enabled() or dy.dtype is not inner.dtype or not dispatch.direct(dy):
             dx = linear_dx(dy, values, topology, x.shape[1]) if need_x else None
             dv = linear_dw(dy, x, topology, values.shape[0]) if need_values else None
-            return dx, dv, dy.sum(0) if need_bias else None, None, None
+            return dx, dv, dy.sum(0, dtype=values.dtype) if need_bias else None, None, None
         dy = dispatch.innermost(dy)
         dx = _dx(dy, values, topology, x.shape[1]) if need_x else None
         dv = _dw(dy, inner, topology, values.shape[0]) if need_values else None
@@ -168,7 +180,7 @@ def _dx_fake(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> 
 
 
 def _dw_fake(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
-    return x.new_empty(nnz)
+    return x.new_empty(nnz, dtype=dispatch.summed(x.dtype))
 
 
 # Gradients.
@@ -209,13 +221,13 @@ dispatch.register(_DW, _dw_reference, _dw_cpu, _dw_fake, _dw_backward, _save)
 
 @register_flop_formula(torch.ops.tithe.linear, get_raw=True)
 def _linear_flop(x: Tensor, values: Tensor, topology: Tensor, out_features: int, *_: Any, **__: Any) -> int:
-    weights = values.shape[0] if dispatch.has_kernel(x, values) else out_features * x.shape[1]
+    weights = values.shape[0] if dispatch.has_kernel(x, values=values) else out_features * x.shape[1]
     return 2 * weights * x.shape[0]
 
 
 @register_flop_formula(torch.ops.tithe.linear_dx, get_raw=True)
 def _dx_flop(dy: Tensor, values: Tensor, topology: Tensor, in_features: int, *_: Any, **__: Any) -> int:
-    weights = values.shape[0] if dispatch.has_kernel(dy, values) else dy.shape[1] * in_features
+    weights = values.shape[0] if dispatch.has_kernel(dy, values=values) else dy.shape[1] * in_features
     return 2 * weights * dy.shape[0]
 
 

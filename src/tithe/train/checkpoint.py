@@ -161,10 +161,10 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
 
 
 def _check_identity(path: Path, found: Any, wanted: dict[str, Any]) -> None:
-    for name in wanted:
-        if found.get(name) != wanted[name]:
+    for name in wanted | found:
+        if found.get(name) != wanted.get(name):
             raise UsageError(
-                f"{path} belongs to another run: its {name} is {found.get(name)!r}, not {wanted[name]!r}; choose "
+                f"{path} belongs to another run: its {name} is {found.get(name)!r}, not {wanted.get(name)!r}; choose "
                 "another folder with --out, or resume with the options it was started with."
             )
 

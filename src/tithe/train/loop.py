@@ -124,8 +124,8 @@ class Training:
         return self.flop.step(self.network.nnz(), situation, lambda: self._learn(x, labels, epoch))
 
     def _learn(self, x: Tensor, labels: Tensor, epoch: int) -> tuple[float, int]:
-        model, optimizer, method = self.network.model, self.network.optimizer, self.network.method
-        outputs = model(x)
+        optimizer, method = self.network.optimizer, self.network.method
+        outputs = self._outputs(x)
         loss = F.cross_entropy(outputs, labels)
         if not math.isfinite(loss.item()):
             raise self._diverged(x, f"the training loss became {loss.item()} at step {self.step} (epoch {epoch})")
@@ -137,6 +137,14 @@ class Training:
         self._sample_memory()
         optimizer.zero_grad(set_to_none=True)
         return loss.item(), int((outputs.argmax(1) == labels).sum())
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bf16)
+
+    def _outputs(self, x: Tensor) -> Tensor:
+        """What the network says, in float32: losses are not for bfloat16."""
+        with self._autocast():
+            return self.network.model(x).float()
 
     def _sample_memory(self) -> None:
         """Measure when something may have changed size: in the first two steps, in which gradients and optimizer state
@@ -150,7 +158,7 @@ class Training:
     @torch.no_grad()
     def _evaluate(self) -> tuple[float, float]:
         """Loss and accuracy on the test set."""
-        model = self.network.model.eval()
+        self.network.model.eval()
         loss_sum, correct = 0.0, 0
         parts = zip(
             self.dataset.x_test.split(EVALUATION_BATCH),
@@ -159,7 +167,7 @@ class Training:
         )
         for raw, labels in parts:
             x = self.normalise(raw)
-            outputs = model(x)
+            outputs = self._outputs(x)
             loss = F.cross_entropy(outputs, labels, reduction="sum").item()
             if not math.isfinite(loss):
                 raise self._diverged(x, f"the test loss became {loss} after step {self.step} (epoch {self.epoch + 1})")
@@ -169,7 +177,9 @@ class Training:
 
     def _diverged(self, x: Tensor, what: str) -> Diverged:
         kept = f"the checkpoint of epoch {self.epoch} stays in {self.folder}" if self.epoch else "no epoch was finished"
-        return Diverged(f"{self.half}: {what}: {blame(self.network.model, x)}; {kept}; try a lower --lr.")
+        with self._autocast():
+            culprit = blame(self.network.model, x)
+        return Diverged(f"{self.half}: {what}: {culprit}; {kept}; try a lower --lr.")
 
     def _tick(self, loss: float, epoch_ended: bool = False) -> None:
         now = time.perf_counter()

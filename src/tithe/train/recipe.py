@@ -38,6 +38,7 @@ class Recipe:
     scout_steps: int | None = None  # steps; None: the method's own window
     rate: float | None = None  # fraction of a layer's weights dropped at the first rewiring; None: the method's own
     augment: Literal["none", "crop-flip"] = "none"
+    bf16: bool = False  # activations in bfloat16, under torch.autocast
     seed: int = 0
     threads: int | None = None  # None: torch's own choice
     compare: Literal["dense", "none"] = "dense"

@@ -28,6 +28,9 @@ DEFAULT_DATA = "digits"
 NOT_IDENTITY = ("threads", "compare")
 """What may differ between a run and its continuation: it does not change what a network learns from a batch. (Other
 threads may change the last bits of the dense half.)"""
+LATER = {"bf16": False}
+"""Fields that recipes did not always have, and what they were then: left out of the identity while they are that, so
+that older checkpoints go on."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,11 @@ def _train(
 
 def identity(half: str, recipe: Recipe, dataset: data.Dataset) -> dict[str, Any]:
     """Whose checkpoint it is; a checkpoint continues only under the same identity."""
-    fields = {name: value for name, value in plain(recipe).items() if name not in NOT_IDENTITY}
+    fields = {
+        name: value
+        for name, value in plain(recipe).items()
+        if name not in NOT_IDENTITY and (name not in LATER or value != LATER[name])
+    }
     return {"half": half, "data": dataset.sha256, **fields}
 
 
