@@ -170,7 +170,6 @@ def network() -> nn.Sequential:
     torch.manual_seed(0)
     dense = nn.Sequential(
         nn.Conv2d(2, 6, 3, padding=1),
-        nn.BatchNorm2d(6),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
@@ -192,7 +191,7 @@ def test_compile_in_one_graph() -> None:
         assert y.dtype == torch.bfloat16
         y.float().pow(2).sum().backward()
     for one, two in zip(model.parameters(), compiled.parameters(), strict=True):
-        assert (one.grad - two.grad).norm() <= 0.1 * one.grad.norm()
+        assert (one.grad - two.grad).norm() <= 8 * ROUNDING * one.grad.norm()
 
 
 def test_activation_checkpointing() -> None:
