@@ -9,6 +9,8 @@
 #include "core.hpp"
 #include "linear.hpp"
 #include "naive.hpp"
+#include "naive_norm.hpp"
+#include "norm.hpp"
 
 namespace nb = nanobind;
 using namespace tithe;
@@ -70,6 +72,31 @@ void conv2d_dw_at(Address dvalues, Address dy, Address x, Address indptr, Addres
     kernel(out(dvalues), real(dy), real(x), index(indptr), index(indices), shape, n_threads);
 }
 
+template <auto kernel>
+void norm_train_at(Address y, Address mean, Address var, Address running_mean, Address running_var, Address x,
+                   Address weight, Address bias, Address residual, int64_t channels, int64_t length, double eps,
+                   double momentum, bool relu, int n_threads) {
+    kernel(out(y), out(mean), out(var), NormRunning{out(running_mean), out(running_var), momentum}, real(x),
+           NormStatistics{nullptr, nullptr, real(weight), real(bias)}, real(residual),
+           NormShape{channels, length, eps, relu}, n_threads);
+}
+
+template <auto kernel>
+void norm_apply_at(Address y, Address x, Address mean, Address var, Address weight, Address bias, Address residual,
+                   int64_t channels, int64_t length, double eps, bool relu, int n_threads) {
+    kernel(out(y), real(x), NormStatistics{real(mean), real(var), real(weight), real(bias)}, real(residual),
+           NormShape{channels, length, eps, relu}, n_threads);
+}
+
+template <auto kernel>
+void norm_backward_at(Address dx, Address dresidual, Address dweight, Address dbias, Address dy, Address x, Address y,
+                      Address mean, Address var, Address weight, Address bias, bool batch_statistics,
+                      int64_t channels, int64_t length, double eps, bool relu, int n_threads) {
+    kernel(NormGradients{out(dx), out(dresidual), out(dweight), out(dbias)}, real(dy), real(x), real(y),
+           NormStatistics{real(mean), real(var), real(weight), real(bias)}, batch_statistics,
+           NormShape{channels, length, eps, relu}, n_threads);
+}
+
 void row_sums_at(Address sums, Address y, int64_t rows, int64_t length, int n_threads) {
     row_sums(out(sums), real(y), rows, length, n_threads);
 }
@@ -104,6 +131,12 @@ NB_MODULE(_kernels, m) {
     bind("naive_conv2d_forward", &conv2d_forward_at<&naive_conv2d_forward>);
     bind("naive_conv2d_dx", &conv2d_dx_at<&naive_conv2d_dx>);
     bind("naive_conv2d_dw", &conv2d_dw_at<&naive_conv2d_dw>);
+    bind("norm_train", &norm_train_at<&norm_train>);
+    bind("norm_apply", &norm_apply_at<&norm_apply>);
+    bind("norm_backward", &norm_backward_at<&norm_backward>);
+    bind("naive_norm_train", &norm_train_at<&naive_norm_train>);
+    bind("naive_norm_apply", &norm_apply_at<&naive_norm_apply>);
+    bind("naive_norm_backward", &norm_backward_at<&naive_norm_backward>);
     bind("row_sums", &row_sums_at);
     bind("transpose", &transpose_at);
     m.def("has_openmp", &has_openmp);
