@@ -78,6 +78,11 @@ class ReLU(nn.ReLU):
         return input if _is_marked(input) else super().forward(input)
 
 
+def norm_plus(norm: nn.Module, x: Tensor, shortcut: Tensor) -> Tensor:
+    """shortcut + norm(x), [N, C, H, W], in one pass where the norm is ours."""
+    return norm(x, shortcut) if isinstance(norm, BatchNorm2d) else shortcut + norm(x)
+
+
 def _watched(*modules: nn.Module) -> bool:
     """Whether a hook sees what stands between the two modules, or its gradient."""
     return bool(torch_module._has_any_global_hook()) or any(getattr(m, hooks) for m in modules for hooks in HOOKS)
