@@ -29,9 +29,9 @@ def define(name: str, arguments: str) -> str:
 
 def register(
     name: str,
-    reference: Callable[..., Tensor],
-    kernel: Callable[..., Tensor],
-    fake: Callable[..., Tensor],
+    reference: Callable[..., Any],
+    kernel: Callable[..., Any],
+    fake: Callable[..., Any],
     backward: Callable[..., Any],
     save: Callable[..., None],
 ) -> None:
