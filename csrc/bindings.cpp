@@ -9,6 +9,8 @@
 #include "core.hpp"
 #include "linear.hpp"
 #include "naive.hpp"
+#include "naive_norm.hpp"
+#include "norm.hpp"
 
 namespace nb = nanobind;
 using namespace tithe;
@@ -80,6 +82,31 @@ void conv2d_dw_at(Address dvalues, Address dy, Address x, Address indptr, Addres
 }
 
 template <auto kernel>
+void norm_train_at(Address y, Address mean, Address var, Address running_mean, Address running_var, Address x,
+                   Address weight, Address bias, Address residual, int64_t channels, int64_t length, double eps,
+                   double momentum, bool relu, int n_threads) {
+    kernel(out(y), out(mean), out(var), NormRunning{out(running_mean), out(running_var), momentum}, real(x),
+           NormStatistics{nullptr, nullptr, real(weight), real(bias)}, real(residual),
+           NormShape{channels, length, eps, relu}, n_threads);
+}
+
+template <auto kernel>
+void norm_apply_at(Address y, Address x, Address mean, Address var, Address weight, Address bias, Address residual,
+                   int64_t channels, int64_t length, double eps, bool relu, int n_threads) {
+    kernel(out(y), real(x), NormStatistics{real(mean), real(var), real(weight), real(bias)}, real(residual),
+           NormShape{channels, length, eps, relu}, n_threads);
+}
+
+template <auto kernel>
+void norm_backward_at(Address dx, Address dresidual, Address dweight, Address dbias, Address dy, Address x, Address y,
+                      Address mean, Address var, Address weight, Address bias, bool batch_statistics,
+                      int64_t channels, int64_t length, double eps, bool relu, int n_threads) {
+    kernel(NormGradients{out(dx), out(dresidual), out(dweight), out(dbias)}, real(dy), real(x), real(y),
+           NormStatistics{real(mean), real(var), real(weight), real(bias)}, batch_statistics,
+           NormShape{channels, length, eps, relu}, n_threads);
+}
+
+template <auto kernel>
 void row_sums_at(Address sums, Address y, int64_t rows, int64_t length, int n_threads) {
     kernel(out(sums), Stored{y}, rows, length, n_threads);
 }
@@ -124,6 +151,15 @@ bool has_openmp() {
 NB_MODULE(_kernels, m) {
     bind_all<float>(m, "");
     bind_all<bf16>(m, "_bf16");
+    const auto bind = [&m](const char* name, auto function) {
+        m.def(name, function, nb::call_guard<nb::gil_scoped_release>());
+    };
+    bind("norm_train", &norm_train_at<&norm_train>);
+    bind("norm_apply", &norm_apply_at<&norm_apply>);
+    bind("norm_backward", &norm_backward_at<&norm_backward>);
+    bind("naive_norm_train", &norm_train_at<&naive_norm_train>);
+    bind("naive_norm_apply", &norm_apply_at<&naive_norm_apply>);
+    bind("naive_norm_backward", &norm_backward_at<&naive_norm_backward>);
     m.def("has_openmp", &has_openmp);
     m.def("instruction_sets", &instruction_sets);
     m.def("instruction_set", &instruction_set);

@@ -45,7 +45,9 @@ def test_the_readmes_two_commands_use_the_constraints() -> None:
     assert commands[1].endswith("pytest")
 
 
-@pytest.mark.parametrize("name", ["tithe", "tithe.nn.linear", "tithe.train.data.catalog"])
+@pytest.mark.parametrize(
+    "name", ["tithe", "tithe.nn.linear", "tithe.train.data.catalog", "tithe.bench.rows", "tithe.bench.picture"]
+)
 def test_docstring_examples_run(name: str) -> None:
     code = f"import doctest, importlib, sys; sys.exit(doctest.testmod(importlib.import_module({name!r})).failed)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -146,6 +146,72 @@ def row_sums(sums: int, y: int, rows: int, length: int, n_threads: int, /) -> No
 def transpose(to: int, source: int, rows: int, cols: int, n_threads: int, /) -> None:
     """Write to [cols, rows] = source [rows, cols], transposed."""
 
+def norm_train(
+    y: int,
+    mean: int,
+    var: int,
+    running_mean: int,
+    running_var: int,
+    x: int,
+    weight: int,
+    bias: int,
+    residual: int,
+    channels: int,
+    length: int,
+    eps: float,
+    momentum: float,
+    relu: bool,
+    n_threads: int,
+    /,
+) -> None:
+    """Write mean and var (over length) [channels] of x [channels, length], and y as `norm_apply` does by them.
+
+    running_mean and running_var [channels] move towards mean and var (over length - 1) by momentum; 0: there are none.
+    weight and bias [channels] and residual [channels, length] may be 0, meaning 1, 0 and none. length is at least 2.
+    """
+
+def norm_apply(
+    y: int,
+    x: int,
+    mean: int,
+    var: int,
+    weight: int,
+    bias: int,
+    residual: int,
+    channels: int,
+    length: int,
+    eps: float,
+    relu: bool,
+    n_threads: int,
+    /,
+) -> None:
+    """Write y [channels, length] = (x - mean) * weight / sqrt(var + eps) + bias + residual, rectified if relu."""
+
+def norm_backward(
+    dx: int,
+    dresidual: int,
+    dweight: int,
+    dbias: int,
+    dy: int,
+    x: int,
+    y: int,
+    mean: int,
+    var: int,
+    weight: int,
+    bias: int,
+    batch_statistics: bool,
+    channels: int,
+    length: int,
+    eps: float,
+    relu: bool,
+    n_threads: int,
+    /,
+) -> None:
+    """Write the gradients; dresidual, dweight and dbias may be 0, where they are not wanted.
+
+    y is needed, not 0, where a residual was added before a ReLU. With batch_statistics mean and var depended on x.
+    """
+
 # The slow, plain twins with sums in double, which the tests hold the kernels against.
 naive_linear_forward = linear_forward
 naive_linear_dx = linear_dx
@@ -153,6 +219,9 @@ naive_linear_dw = linear_dw
 naive_conv2d_forward = conv2d_forward
 naive_conv2d_dx = conv2d_dx
 naive_conv2d_dw = conv2d_dw
+naive_norm_train = norm_train
+naive_norm_apply = norm_apply
+naive_norm_backward = norm_backward
 
 # Activations stored in bfloat16.
 linear_forward_bf16 = linear_forward

@@ -47,6 +47,7 @@ def make(kind: str) -> tuple[SparseLayer, nn.Module, Tensor, Tensor]:
     torch.manual_seed(0)
     dense, shape = LAYERS[kind][0](), LAYERS[kind][1]
     sparse = (SparseLinear if isinstance(dense, nn.Linear) else SparseConv2d).from_dense(dense, density=0.3)
+    sparse.kernel = "sparse"
     masked, x = sparse.to_dense(), torch.randn(shape)
     return sparse, masked, x, torch.randn(masked(x).shape)
 
@@ -177,7 +178,7 @@ def network() -> nn.Sequential:
         nn.ReLU(),
         nn.Linear(20, 4),
     )
-    return sparsify(dense, 0.3)
+    return sparsify(dense, 0.3, kernel="sparse")
 
 
 def test_compile_in_one_graph() -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional, grad
 
 from tithe import ops
 from tithe.errors import UsageError
+from tithe.nn.dense_gradient import conv2d_dense_dw
 from tithe.nn.layer import SparseLayer, topology_for
 from tithe.nn.linear import copy_weights, fill_dense
 from tithe.topology import Topology
@@ -93,13 +94,24 @@ class SparseConv2d(SparseLayer):
             )
         if x.dim() == 3:
             return self.forward(x.unsqueeze(0)).squeeze(0)
-        x = self._matching(self._with_border(x))  # torch may pad in float32
+        return self._compute(self._matching(self._with_border(x)))  # torch may pad in float32
+
+    def sparse_forward(self, x: Tensor) -> Tensor:
+        """x [N, in, H, W] through the sparse operator."""
         how = (self.kernel_size, self.stride, self._padding, self.dilation, self.groups)
-        return self._observed(x, ops.conv2d(x, self.values, self.packed, self.out_channels, *how, self.bias))
+        return ops.conv2d(x, self.values, self.packed, self.out_channels, *how, self.bias)
+
+    def dense_forward(self, x: Tensor) -> Tensor:
+        """x [N, in, H, W] through torch's convolution, in the layout that it likes best."""
+        how: Any = (self.stride, self._padding, self.dilation, self.groups)
+        return functional.conv2d(x.contiguous(), self._scattered(), self.bias, *how)
 
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
         """The dense convolution's weight gradient for these output channels, flattened, in the values' dtype."""
+        innermost = all(t.movedim(0, -1).is_contiguous() for t in (x, dy))
         x, dy = (t.to(self.values.dtype) for t in (x, dy[:, rows]))
+        if innermost and self.groups == 1 and self.dilation == (1, 1):
+            return conv2d_dense_dw(x, dy, self.kernel_size, self.stride, self._padding)
         shape = (dy.shape[1], *self.weight_shape[1:])
         how: Any = (self.stride, self._padding, self.dilation, self.groups)
         return grad.conv2d_weight(x, shape, dy, *how).reshape(dy.shape[1], -1)
@@ -109,11 +121,17 @@ class SparseConv2d(SparseLayer):
         """Unless groups tie output channels to input channels."""
         return self.groups == 1
 
+    @property
+    def geometry(self) -> tuple[object, ...]:
+        """The weight's shape and what a call needs besides."""
+        return (self.weight_shape, self.stride, self._padding, self.dilation, self.groups)
+
     def extra_repr(self) -> str:
         """Sizes, geometry and density, for print(model)."""
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"padding={self.padding}, bias={self.bias is not None}, nnz={self.nnz}, density={self.density:.4g}"
+            f"{self._kernel_repr()}"
         )
 
     def _check_arguments(self) -> None:

@@ -12,8 +12,11 @@ from torch import nn
 
 from tithe import budget as budgets
 from tithe.errors import UsageError
+from tithe.nn.choice import checked
 from tithe.nn.conv import SparseConv2d
+from tithe.nn.fuse import fuse
 from tithe.nn.layer import SparseLayer
+from tithe.nn.layout import keep_layout, leave_layout
 from tithe.nn.linear import SparseLinear
 from tithe.topology import Topology
 
@@ -48,8 +51,12 @@ def sparsify(
     keep_dense: Iterable[str | type[nn.Module]] = (),
     generator: torch.Generator | None = None,
     init: str = "fan_in",
+    kernel: str = "auto",
 ) -> M:
     """Replace the model's nn.Linear and nn.Conv2d by sparse layers with randomly drawn weights, in place.
+
+    Exact nn.BatchNorm2d and pooling modules between them become twins that keep the layout (`tithe.nn.layout`), and a
+    norm whose output goes to an nn.ReLU only does its work in the same pass: so change what follows a norm before.
 
     Args:
         model: any module; a bare nn.Linear or nn.Conv2d must sit in a container, since it cannot replace itself.
@@ -60,35 +67,44 @@ def sparsify(
         generator: draws the topology; torch's global one if None.
         init: "fan_in" scales each kept weight by sqrt(dense fan-in / the neuron's own fan-in), so that every neuron
             starts with the variance its dense twin was given; "keep" copies the weights as they are (trained models).
+        kernel: what computes the layers: "sparse", "dense", or "auto", which above 15 % density measures once for each
+            shape which of the two is faster; `layer.kernel` changes it, `layer.kernel_used` says which ran.
 
     Returns:
         The same model. Only exact nn.Linear and nn.Conv2d are replaced, hooks going along: subclasses, and modules
         whose weight is made of others (weight_norm, pruning), may rely on their `.weight`.
 
     Raises:
-        UsageError: bad density, budget, name or init; a weight that two modules share.
+        UsageError: bad density, budget, name, init or kernel; a weight that two modules share.
     """
     if init not in ("fan_in", "keep"):
         raise UsageError(f"init {init!r} was given; allowed are 'fan_in' and 'keep'")
-    chosen = _convertible(model, list(keep_dense))
+    checked(kernel)
+    free = _not_kept(model, list(keep_dense))
+    chosen = _convertible(model, free)
     if not chosen:
         warnings.warn("sparsify changed nothing: the model has no nn.Linear or nn.Conv2d to replace", stacklevel=2)
         return model
     shapes = {name: tuple(module.weight.shape) for name, module in chosen.items()}
     nnz = budgets.counts(shapes, density, budget)
-    new: dict[nn.Module, nn.Module] = {}
+    new: dict[nn.Module, SparseLayer] = {}
     for name, module in chosen.items():
         shape = (shapes[name][0], math.prod(shapes[name][1:]))
-        new[module] = _sparse_twin(module, Topology.random(shape, nnz[name], generator), init)
+        twin = new[module] = _sparse_twin(module, Topology.random(shape, nnz[name], generator), init)
+        twin.kernel = kernel
     _swap(model, new.get)
     _leave_fast_paths(model)
+    if any(isinstance(twin, SparseConv2d) for twin in new.values()):
+        keep_layout(free.values())
+        fuse(model)
     return model
 
 
 def densify(model: M) -> M:
-    """Replace every sparse layer by the ordinary torch layer that computes the same, in place; returns the model."""
+    """Replace every layer of ours by the ordinary torch layer that computes the same, in place; returns the model."""
     if isinstance(model, SparseLayer):
         raise UsageError("a bare sparse layer was given; call its to_dense(), or densify the model that holds it")
+    leave_layout(model.modules())
     return _swap(model, lambda module: module.to_dense() if isinstance(module, SparseLayer) else None)
 
 
@@ -108,7 +124,7 @@ def _sparse_twin(module: nn.Linear | nn.Conv2d, topology: Topology, init: str) -
     return twin
 
 
-def _convertible(model: nn.Module, keep: list[str | type[nn.Module]]) -> dict[str, nn.Linear | nn.Conv2d]:
+def _not_kept(model: nn.Module, keep: list[str | type[nn.Module]]) -> dict[str, nn.Module]:
     modules = dict(model.named_modules())
     names = [entry for entry in keep if isinstance(entry, str)]
     types = tuple(entry for entry in keep if not isinstance(entry, str))
@@ -116,17 +132,17 @@ def _convertible(model: nn.Module, keep: list[str | type[nn.Module]]) -> dict[st
     if unknown:
         known = ", ".join(name for name in modules if name)
         raise UsageError(f"keep_dense names {unknown[0]!r}, which the model does not have; its modules are {known}")
+    kept = {name for name, module in modules.items() if isinstance(module, types)} | set(names)
+    inside = tuple(f"{name}." for name in kept)
+    return {name: module for name, module in modules.items() if name not in kept and not name.startswith(inside)}
+
+
+def _convertible(model: nn.Module, free: Mapping[str, nn.Module]) -> dict[str, nn.Linear | nn.Conv2d]:
     if type(model) in CONVERT:
         raise UsageError(
             f"a bare {type(model).__name__} was given; use tithe.{CONVERT[type(model)].__name__}.from_dense"
         )
-    kept = {name for name, module in modules.items() if isinstance(module, types)} | set(names)
-    inside = tuple(f"{name}." for name in kept)
-    chosen = {
-        name: module
-        for name, module in modules.items()
-        if _is_plain(module) and name not in kept and not name.startswith(inside)
-    }
+    chosen = {name: module for name, module in free.items() if _is_plain(module)}
     _refuse_shared_weights(model, chosen)
     return chosen  # type: ignore[return-value]
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tithe.budget import counts
 from tithe.errors import UsageError
+from tithe.nn.choice import kernel_for
 from tithe.topology import Topology
 
 INDEX_KEYS = ("indptr", "indices")  # how a state_dict holds a topology: CSR; the transpose is made anew
@@ -18,6 +19,9 @@ INDEX_KEYS = ("indptr", "indices")  # how a state_dict holds a topology: CSR; th
 
 class SparseLayer(nn.Module):
     """Base of SparseLinear and SparseConv2d.
+
+    `kernel` says what computes it: "sparse", "dense" (a dense weight is made for each pass), or "auto", the faster one
+    where more than 15 % of the weights exist and "sparse" below; `kernel_used` says which ran last.
 
     `values` is an ordinary parameter, so optimizers, clipping, averaging and all-reduce cost what the nonzeros cost.
     Only `tithe.rewire` and `load_state_dict` change which weights exist.
@@ -47,6 +51,9 @@ class SparseLayer(nn.Module):
         self.register_buffer("packed", topology.packed.to(self.values.device), persistent=False)
         # While a method scouts: (input, output gradient) of each pass, folded and emptied after the optimizer's step.
         self.record: list[tuple[Tensor, Tensor]] | None = None
+        self.kernel = "auto"  # or "sparse", "dense"
+        self.kernel_used: str | None = None  # in the last forward pass
+        self._positions: tuple[Tensor, Tensor] | None = None  # of the dense kernel: a topology's weights in the matrix
 
     @property
     def matrix_shape(self) -> tuple[int, int]:
@@ -109,7 +116,38 @@ class SparseLayer(nn.Module):
     def rows_are_separate(self) -> bool:
         """Whether `weight_gradient` can be asked for a few rows at a time."""
 
+    @abstractmethod
+    def sparse_forward(self, x: Tensor) -> Tensor:
+        """x [N, ...] through the sparse operators."""
+
+    @abstractmethod
+    def dense_forward(self, x: Tensor) -> Tensor:
+        """The same through torch's dense operator, on a dense weight that is made for this call."""
+
+    @property
+    @abstractmethod
+    def geometry(self) -> tuple[object, ...]:
+        """What, beside density and input, decides which kernel is faster."""
+
     # What the passes share.
+
+    def _compute(self, x: Tensor) -> Tensor:
+        """x [N, ...] through the chosen kernel; the scout, if there is one, sees it."""
+        self.kernel_used = kernel_for(self, x)
+        y = self.dense_forward(x) if self.kernel_used == "dense" else self.sparse_forward(x)
+        return self._observed(x, y)
+
+    def _kernel_repr(self) -> str:
+        if self.kernel == "auto" and self.kernel_used in (None, "sparse"):
+            return ""
+        return f", kernel={self.kernel}" + (f" ({self.kernel_used})" if self.kernel == "auto" else "")
+
+    def _scattered(self) -> Tensor:
+        """The dense weight, differentiable in the values."""
+        if self._positions is None or self._positions[0] is not self.packed:
+            self._positions = (self.packed, self.topology.positions())
+        flat = self.values.new_zeros(math.prod(self.weight_shape))
+        return flat.scatter(0, self._positions[1], self.values).view(self.weight_shape)
 
     def _matching(self, x: Tensor) -> Tensor:
         """Under autocast the input in the dtype that the operators take; without autocast it has to have it.
@@ -141,7 +179,7 @@ class SparseLayer(nn.Module):
     # Copies and pickles do not take a scouting record along: nobody would ever empty it.
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"record": None}
+        return self.__dict__ | {"record": None, "_positions": None}
 
     # state_dict: values, bias, indptr, indices. A rewired layer loads into one with another topology.
 

@@ -72,8 +72,18 @@ class SparseLinear(SparseLayer):
             )
         x = self._matching(x)
         flat = x if x.dim() == 2 else x.reshape(-1, self.in_features)
-        y = self._observed(flat, ops.linear(flat, self.values, self.packed, self.out_features, self.bias))
+        y = self._compute(flat)
         return y if x.dim() == 2 else y.reshape(*x.shape[:-1], self.out_features)
+
+    def sparse_forward(self, x: Tensor) -> Tensor:
+        """x [N, in] through the sparse operator."""
+        return ops.linear(x, self.values, self.packed, self.out_features, self.bias)
+
+    def dense_forward(self, x: Tensor) -> Tensor:
+        """x [N, in] through a dense product; y is batch-innermost all the same."""
+        weight, columns = self._scattered(), x.t()
+        y = weight @ columns if self.bias is None else torch.addmm(self.bias[:, None], weight, columns)
+        return y.t()
 
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
         """dY^T X for these rows, in the values' dtype."""
@@ -84,11 +94,16 @@ class SparseLinear(SparseLayer):
         """Always."""
         return True
 
+    @property
+    def geometry(self) -> tuple[object, ...]:
+        """The weight's shape."""
+        return self.weight_shape
+
     def extra_repr(self) -> str:
         """Sizes and density, for print(model)."""
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}, "
-            f"nnz={self.nnz}, density={self.density:.4g}"
+            f"nnz={self.nnz}, density={self.density:.4g}{self._kernel_repr()}"
         )
 
 

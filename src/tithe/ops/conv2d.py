@@ -219,6 +219,7 @@ class _Direct(torch.autograd.Function):
     def forward(ctx, x, values, bias, topology, out_channels, *how):
         inner = dispatch.innermost(x)
         ctx.save_for_backward(x, inner, values, topology)
+        ctx.moved = inner is not x
         ctx.how = how
         return _forward(inner, values, bias, topology, out_channels, *how[:3])
 
@@ -233,6 +234,8 @@ class _Direct(torch.autograd.Function):
         dy = dispatch.innermost(dy)
         dx = _dx(dy, values, topology, x.shape[1:], *ctx.how[:3]) if need_x else None
         dv = _dw(dy, inner, topology, values.shape[0], *ctx.how[:3]) if need_values else None
+        if ctx.moved and dx is not None:
+            dx = dispatch.outermost(dx)  # who gave x in another layout wants its gradient in that
         return dx, dv, dispatch.channel_sums(dy) if need_bias else None, *[None] * 7
 
 

@@ -29,9 +29,9 @@ def define(name: str, arguments: str) -> str:
 
 def register(
     name: str,
-    reference: Callable[..., Tensor],
-    kernel: Callable[..., Tensor],
-    fake: Callable[..., Tensor],
+    reference: Callable[..., Any],
+    kernel: Callable[..., Any],
+    fake: Callable[..., Any],
     backward: Callable[..., Any],
     save: Callable[..., None],
 ) -> None:
@@ -173,6 +173,15 @@ def innermost(x: Tensor) -> Tensor:
         return copy.copy_(x)
     batch, features = shape[0], x.numel() // shape[0]
     _TRANSPOSE[x.dtype](copy.data_ptr(), x.data_ptr(), batch, features, threads(features, batch))
+    return copy
+
+
+def outermost(x: Tensor) -> Tensor:
+    """A contiguous copy of x [N, ...], stored as the kernels take it, with N innermost in memory."""
+    copy = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    if x.numel():
+        batch, features = x.shape[0], x.numel() // x.shape[0]
+        _TRANSPOSE[x.dtype](copy.data_ptr(), x.data_ptr(), features, batch, threads(features, batch))
     return copy
 
 

@@ -149,6 +149,7 @@ class _Direct(torch.autograd.Function):
     ) -> Tensor:
         inner = dispatch.innermost(x)
         ctx.save_for_backward(x, inner, values, topology)
+        ctx.moved = inner is not x
         return _forward(inner, values, bias, topology, out_features)
 
     @staticmethod
@@ -162,6 +163,8 @@ class _Direct(torch.autograd.Function):
         dy = dispatch.innermost(dy)
         dx = _dx(dy, values, topology, x.shape[1]) if need_x else None
         dv = _dw(dy, inner, topology, values.shape[0]) if need_values else None
+        if ctx.moved and dx is not None:
+            dx = dispatch.outermost(dx)  # who gave x in another layout wants its gradient in that
         return dx, dv, dispatch.channel_sums(dy) if need_bias else None, None, None
 
 

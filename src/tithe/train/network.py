@@ -37,7 +37,9 @@ class Network:
 def sparse_network(recipe: Recipe, dataset: Dataset) -> Network:
     """The recipe's network, sparse, with what rewires it."""
     model = _dense_model(recipe, dataset)
-    tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=torch.Generator().manual_seed(recipe.seed))
+    generator = torch.Generator().manual_seed(recipe.seed)
+    # The kernel is not chosen by the clock: a resumed run could choose another, and end with other bits.
+    tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=generator, kernel="sparse")
     optimizer = _optimizer(recipe, model)
     steps = timetable(recipe, len(dataset.y_train))
     options = {name: getattr(recipe, name) for name in ("rate", "scout_steps") if getattr(recipe, name) is not None}

@@ -7,6 +7,7 @@ on CIFAR. 2. A 1 x 1 convolution with norm on a shortcut whose shapes differ (th
 
 from torch import Tensor, nn
 
+from tithe.nn.norm import norm_plus
 from tithe.train.models.parts import Shape, chain, conv_norm_relu, he_normal, image_channels
 
 
@@ -28,7 +29,7 @@ class Block(nn.Module):
         """[N, inputs, H, W] -> [N, outputs, ceil(H / stride), ceil(W / stride)]."""
         skip = x if self.shortcut is None else self.shortcut(x)
         hidden = self.relu1(self.norm1(self.conv1(x)))
-        return self.relu2(skip + self.norm2(self.conv2(hidden)))
+        return self.relu2(norm_plus(self.norm2, self.conv2(hidden), skip))
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential:

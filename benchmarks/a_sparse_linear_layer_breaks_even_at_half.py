@@ -1,0 +1,16 @@
+"""A sparse linear layer is no slower than the best dense one while at most half of its weights exist.
+
+python benchmarks/a_sparse_linear_layer_breaks_even_at_half.py [--seconds 30]
+"""
+
+from pathlib import Path
+
+from timing import measured, seconds_given
+
+from tithe.bench.rows import layer_rows
+
+DENSITIES = (0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+
+if __name__ == "__main__":
+    rows = layer_rows("linear:1024x1024@128")
+    measured(Path(__file__).stem, "layer", rows, DENSITIES, seconds_given(__doc__, 30))

@@ -1,0 +1,37 @@
+"""What the timing scripts share: `tithe bench` as a function, its raw results beside the script."""
+
+import argparse
+from pathlib import Path
+
+import torch  # noqa: F401  # before tithe's kernels: both must use torch's OpenMP
+from rich.console import Console
+
+from tithe.bench.job import Job
+from tithe.bench.picture import draw
+from tithe.bench.results import report
+from tithe.bench.rows import Row
+from tithe.bench.run import run
+from tithe.bench.table import table
+from tithe.cli.bench_progress import watching
+from tithe.train.files import write_json
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def seconds_given(description: str | None, default: float) -> float:
+    """`--seconds` of the command line: for one row and number of threads."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=default)
+    return parser.parse_args().seconds
+
+
+def measured(name: str, what: str, rows: list[Row], densities: tuple[float, ...], seconds: float) -> None:
+    """Measure with 1 and with 2 threads; print, write results/NAME.json, draw results/NAME.png."""
+    found: list[dict[str, object]] = []
+    with watching() as watch:
+        run(Job(rows, densities, (1, 2), seconds), found, watch)
+    for row in found:
+        Console(width=100).print(table(row))
+    content = report(what, found, finished=True)
+    write_json(RESULTS / f"{name}.json", content)
+    draw(content, RESULTS / f"{name}.png")

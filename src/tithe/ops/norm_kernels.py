@@ -1,0 +1,104 @@
+"""Batch normalisation by the C++ kernels: float32 on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tithe import _kernels
+from tithe.ops import dispatch
+from tithe.ops import norm_reference as reference
+
+GRAIN = 2**16  # floats a thread should have, some 15 microseconds of work
+
+
+def train_cpu(x, weight, bias, residual, eps, relu):
+    """The operator `batch_norm` on the CPU."""
+    if not _has_kernel(x, weight, bias, residual):
+        return reference.train(x, weight, bias, residual, eps, relu)
+    return train(innermost(x), weight, bias, innermost(residual), None, None, 0.0, eps, relu)
+
+
+def apply_cpu(x, mean, var, weight, bias, residual, eps, relu):
+    """The operator `batch_norm_by` on the CPU."""
+    if not _has_kernel(x, mean, var, weight, bias, residual):
+        return reference.apply(x, mean, var, weight, bias, residual, eps, relu)
+    return apply(innermost(x), mean, var, weight, bias, innermost(residual), eps, relu)
+
+
+def backward_cpu(dy, x, y, mean, var, weight, bias, eps, relu, batch_statistics):
+    """The operator `batch_norm_backward` on the CPU."""
+    if not _has_kernel(dy, x, y, mean, var, weight, bias):
+        return reference.backward(dy, x, y, mean, var, weight, bias, eps, relu, batch_statistics)
+    by = (mean, var, weight, bias, eps, relu, batch_statistics)
+    return backward((innermost(dy), innermost(x), innermost(y), *by), False)[:3]
+
+
+def _has_kernel(*tensors: Tensor | None) -> bool:
+    return dispatch.has_kernel(*[t for t in tensors if t is not None])
+
+
+def innermost(x: Any) -> Any:
+    """As `dispatch.innermost`; None stays None."""
+    return None if x is None else dispatch.innermost(x)
+
+
+# These take activations whose batch is innermost in memory.
+
+
+def _sizes(x: Tensor) -> tuple[int, int, int]:
+    """Channels, floats in each, threads."""
+    channels, numel = x.shape[1], x.numel()
+    return channels, numel // max(channels, 1), max(1, min(torch.get_num_threads(), numel // GRAIN))
+
+
+def _at(t: Tensor | None) -> int:
+    return 0 if t is None else t.data_ptr()
+
+
+def _one_run(*tensors: Tensor | None) -> list[Tensor | None]:
+    return [None if t is None else t.contiguous() for t in tensors]
+
+
+def train(x, weight, bias, residual, running_mean, running_var, momentum, eps, relu):
+    """y, and x's mean and variance [C]; the running ones, if any, are moved."""
+    y = dispatch.empty_innermost(x.shape, x)
+    channels, length, threads = _sizes(x)
+    mean, var = x.new_empty(channels), x.new_empty(channels)
+    weight, bias = _one_run(weight, bias)
+    _kernels.norm_train(
+        *(_at(y), _at(mean), _at(var), _at(running_mean), _at(running_var)),
+        *(_at(x), _at(weight), _at(bias), _at(residual), channels, length, eps, momentum, relu, threads),
+    )
+    if running_mean is not None:  # written to behind torch's back: autograd must know, as after an in-place operator
+        torch.autograd.graph.increment_version((running_mean, running_var))
+    return y, mean, var
+
+
+def apply(x, mean, var, weight, bias, residual, eps, relu):
+    """y by the given mean and variance."""
+    y = dispatch.empty_innermost(x.shape, x)
+    channels, length, threads = _sizes(x)
+    mean, var, weight, bias = _one_run(mean, var, weight, bias)
+    _kernels.norm_apply(
+        *(_at(y), _at(x), _at(mean), _at(var), _at(weight), _at(bias), _at(residual)),
+        *(channels, length, eps, relu, threads),
+    )
+    return y
+
+
+def backward(given: tuple[Any, ...], need_residual: bool) -> tuple[Tensor, ...]:
+    """dx, dweight, dbias and the residual's gradient, which is dy unless a ReLU followed; `given` as the operator's."""
+    dy, x, y, mean, var, weight, bias, eps, relu, batch_statistics = given
+    dx = dispatch.empty_innermost(x.shape, x)
+    dresidual = dispatch.empty_innermost(x.shape, x) if need_residual and relu else None
+    channels, length, threads = _sizes(x)
+    dweight, dbias = x.new_empty(channels), x.new_empty(channels)
+    mean, var, weight, bias = _one_run(mean, var, weight, bias)
+    _kernels.norm_backward(
+        *(_at(dx), _at(dresidual), _at(dweight), _at(dbias), _at(dy), _at(x), _at(y)),
+        *(_at(mean), _at(var), _at(weight), _at(bias), batch_statistics, channels, length, eps, relu, threads),
+    )
+    return dx, dweight, dbias, dy if dresidual is None else dresidual

@@ -1,0 +1,35 @@
+"""The scout's dense weight gradient of a convolution equals torch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import grad
+
+from tithe.nn.dense_gradient import conv2d_dense_dw
+
+
+@given(st.data())
+def test_equals_torch_in_double(data: st.DataObject) -> None:
+    pair = lambda low, high: (data.draw(st.integers(low, high)), data.draw(st.integers(low, high)))  # noqa: E731
+    (rows, channels), kernel, stride, padding = pair(1, 4), pair(1, 5), pair(1, 3), pair(0, 3)
+    size = [max(1, k - 2 * p) + data.draw(st.integers(0, 6)) for k, p in zip(kernel, padding, strict=True)]
+    batch = data.draw(st.sampled_from([1, 2, 7]))
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
+    x = torch.randn(batch, channels, *size, dtype=torch.float64, generator=generator)
+    out = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, padding, kernel, stride, strict=True)]
+    dy = torch.randn(batch, rows, *out, dtype=torch.float64, generator=generator)
+    expected = grad.conv2d_weight(x, (rows, channels, *kernel), dy, stride, padding).reshape(rows, -1)
+    for innermost in (False, True):
+        if innermost:
+            x, dy = (t.movedim(0, -1).contiguous().movedim(-1, 0) for t in (x, dy))
+        torch.testing.assert_close(conv2d_dense_dw(x, dy, kernel, stride, padding), expected)
+
+
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(1, 3)])
+def test_some_rows(rows: slice) -> None:
+    x, dy = torch.randn(2, 3, 5, 5), torch.randn(2, 4, 5, 5)
+    all_rows = conv2d_dense_dw(x, dy, (3, 3), (1, 1), (1, 1))
+    torch.testing.assert_close(conv2d_dense_dw(x, dy[:, rows], (3, 3), (1, 1), (1, 1)), all_rows[rows])
