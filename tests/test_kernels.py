@@ -1,7 +1,6 @@
 """The CPU kernels: fast against naive, naive against torch in double, and nothing written or read out of bounds.
 
-With activations stored in float32 and in bfloat16; numpy has no bfloat16, so here it is uint16, the upper half of a
-float32.
+Activations are stored in float32 or bfloat16, which numpy lacks: here uint16, the upper half of a float32.
 """
 
 from __future__ import annotations
@@ -313,8 +312,7 @@ def test_row_sums(length: int, bf16: bool) -> None:
         assert (buffer[:GUARD] == 12345).all()
         assert (buffer[GUARD + 5 :] == 12345).all()
         seen.append(sums)
-    exact = (widened(stored) if bf16 else rows).astype(np.float64).sum(1)
-    np.testing.assert_allclose(seen[0], exact, rtol=1e-6)
+    np.testing.assert_allclose(seen[0], (widened(stored) if bf16 else rows).astype(np.float64).sum(1), rtol=1e-6)
     assert np.array_equal(seen[0], seen[1])
     assert np.array_equal(seen[0], seen[2])
 

@@ -268,3 +268,19 @@ def test_training_reaches_the_accuracy_of_float32() -> None:
     full, half = accuracy_of_training(bf16=False), accuracy_of_training(bf16=True)
     assert full > 0.93
     assert half > full - 0.02
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_batch_norm_between_sparse_layers(training: bool) -> None:
+    """Its kernels take float32 only: bfloat16 goes to torch's, and never to them by address."""
+    torch.manual_seed(0)
+    model = sparsify(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3)), 0.3)
+    model.train(training)
+    x = torch.randn(16, 3, 9, 9)
+    exact = copy.deepcopy(model).double()(x.double())
+    with autocast():
+        y = model(x)
+    y.float().sum().backward()
+    assert y.dtype == torch.bfloat16
+    assert (y.double() - exact).norm() <= 4 * ROUNDING * exact.norm()
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.parameters())

@@ -128,7 +128,8 @@ def test_double_backward(name: str) -> None:
 
 @pytest.mark.parametrize("case", [LINEAR, CONV], ids=["linear", "conv2d"])
 @pytest.mark.parametrize("past_the_dispatcher", [True, False])
-def test_bias(case: Case, past_the_dispatcher: bool) -> None:
+@pytest.mark.parametrize("create_graph", [True, False])
+def test_bias(case: Case, past_the_dispatcher: bool, create_graph: bool) -> None:
     """It joins the float32 sum; its gradient is a float32 sum."""
     case = representable(case)
     rows, packed = case.weight_shape[0], case.topology.packed
@@ -139,7 +140,7 @@ def test_bias(case: Case, past_the_dispatcher: bool) -> None:
             y = ops.conv2d(case.x.bfloat16(), case.values.float(), packed, rows, *how, bias=bias)
         else:
             y = ops.linear(case.x.bfloat16(), case.values.float(), packed, rows, bias)
-        (grad,) = torch.autograd.grad(y, bias, case.dy.bfloat16())
+        (grad,) = torch.autograd.grad(y, bias, case.dy.bfloat16(), create_graph=create_graph)
     exact = dense_results(case)["y"].movedim(1, -1) + bias.detach().double()
     roundings = 1 if past_the_dispatcher else 2  # the dispatcher adds the bias to what is rounded already
     magnitude = exact.abs() + bias.detach().double().abs()
@@ -147,4 +148,6 @@ def test_bias(case: Case, past_the_dispatcher: bool) -> None:
     assert y.dtype == torch.bfloat16
     assert (error <= roundings * ROUNDING * (exact.abs() if past_the_dispatcher else magnitude) + 1e-5).all()
     assert grad.dtype == torch.float32
-    torch.testing.assert_close(grad.double(), case.dy.movedim(1, -1).reshape(-1, rows).sum(0), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        grad.detach().double(), case.dy.movedim(1, -1).reshape(-1, rows).sum(0), rtol=1e-5, atol=1e-5
+    )

@@ -43,7 +43,7 @@ def conv2d(
 ) -> Tensor:
     """y [N, out, H', W'] from x [N, in, H, W], values [nnz], a packed topology and bias [out]; zero padding."""
     how = (kernel, stride, padding, dilation, groups)
-    if groups == 1 and dilation == (1, 1) and dispatch.direct(x, values, bias):
+    if groups == 1 and dilation == (1, 1) and dispatch.direct_stored(x, values, bias):
         return _Direct.apply(x, values, bias, topology, out_channels, *how)  # type: ignore[no-any-return]
     y = torch.ops.tithe.conv2d(x, values, topology, out_channels, *how)
     return y if bias is None else (y + bias.view(-1, 1, 1)).to(y.dtype)
@@ -80,8 +80,8 @@ def conv2d_dw(
 
 
 def has_kernel(dilation: Pair, groups: int, *activations: Tensor, values: Tensor | None = None) -> bool:
-    """What `dispatch.has_kernel` says, without dilation or groups; all else goes to the reference."""
-    return groups == 1 and tuple(dilation) == (1, 1) and dispatch.has_kernel(*activations, values=values)
+    """What `dispatch.has_stored_kernel` says, without dilation or groups; all else goes to the reference."""
+    return groups == 1 and tuple(dilation) == (1, 1) and dispatch.has_stored_kernel(*activations, values=values)
 
 
 def _columns(channels: int, kernel: Pair, groups: int) -> int:
@@ -227,7 +227,7 @@ class _Direct(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, inner, values, topology = ctx.saved_tensors
         need_x, need_values, need_bias, *_ = ctx.needs_input_grad
-        if torch.is_grad_enabled() or dy.dtype is not inner.dtype or not dispatch.direct(dy):
+        if torch.is_grad_enabled() or dy.dtype is not inner.dtype or not dispatch.direct_stored(dy):
             dx = conv2d_dx(dy, values, topology, x.shape[1:], *ctx.how) if need_x else None
             dv = conv2d_dw(dy, x, topology, values.shape[0], *ctx.how) if need_values else None
             return dx, dv, dy.sum((0, 2, 3), dtype=values.dtype) if need_bias else None, *[None] * 7

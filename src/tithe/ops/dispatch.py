@@ -60,35 +60,39 @@ def check(topology: Tensor, rows: int, cols: int, nnz: int, *pairs: tuple[Any, A
             raise UsageError(f"sizes {first} and {second} were given where one size was due; see the operator's shapes")
 
 
-def has_kernel(*activations: Tensor, values: Tensor | None = None) -> bool:
-    """The C++ kernels take float32 values and activations all in float32 or all in bfloat16, on the CPU.
+def has_kernel(*tensors: Tensor) -> bool:
+    """Kernels that take float32 only, on the CPU, can take these; all else goes to the reference."""
+    return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
 
-    All else goes to the reference.
-    """
+
+def has_stored_kernel(*activations: Tensor, values: Tensor | None = None) -> bool:
+    """The kernels of linear and conv2d can: activations all in float32 or all in bfloat16, and float32 values."""
     dtype = activations[0].dtype
     return (
         dtype in STORED
         and all(x.device.type == "cpu" and x.dtype == dtype for x in activations)
-        and (values is None or (values.device.type == "cpu" and values.dtype == torch.float32))
+        and (values is None or has_kernel(values))
     )
 
 
-def direct(x: Tensor, *weights: Tensor | None) -> bool:
+def direct(*tensors: Tensor | None) -> bool:
     """Whether these tensors may go to the kernels past torch's dispatcher, which costs more than a small layer's work.
 
-    They may when they are plain tensors on the CPU of dtypes that the kernels take, and nobody listens in between: no
-    compiler, tracer, function transform or dispatch mode (FLOP counter, fake tensors).
+    They may when they are plain float32 tensors on the CPU and nobody listens in between: no compiler, tracer, function
+    transform or dispatch mode (FLOP counter, fake tensors).
     """
     return (
-        type(x) in _PLAIN
-        and x.dtype in STORED
-        and x.is_cpu
-        and all(w is None or (type(w) in _PLAIN and w.dtype is torch.float32 and w.is_cpu) for w in weights)
+        all(t is None or (type(t) in _PLAIN and t.dtype is torch.float32 and t.is_cpu) for t in tensors)
         and not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()
         and torch._C._functorch.peek_interpreter_stack() is None  # type: ignore[attr-defined]
         and not torch._C._is_tracing()
     )
+
+
+def direct_stored(x: Tensor, *weights: Tensor | None) -> bool:
+    """`direct` for the kernels whose activations may be stored in bfloat16."""
+    return type(x) in _PLAIN and x.dtype in STORED and x.is_cpu and direct(*weights)
 
 
 def kernels(name: str) -> dict[torch.dtype, Callable[..., None]]:

@@ -28,7 +28,7 @@ _FORWARD_KERNEL, _DX_KERNEL, _DW_KERNEL = map(dispatch.kernels, ("linear_forward
 
 def linear(x: Tensor, values: Tensor, topology: Tensor, out_features: int, bias: Tensor | None = None) -> Tensor:
     """y [N, out] from x [N, in], values [nnz], a packed topology and bias [out]."""
-    if dispatch.direct(x, values, bias):
+    if dispatch.direct_stored(x, values, bias):
         return _Direct.apply(x, values, bias, topology, out_features)  # type: ignore[no-any-return]
     y = torch.ops.tithe.linear(x, values, topology, out_features)
     return y if bias is None else (y + bias).to(y.dtype)
@@ -79,19 +79,19 @@ def _dw_reference(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
 
 
 def _linear_cpu(x: Tensor, values: Tensor, topology: Tensor, out_features: int) -> Tensor:
-    if not dispatch.has_kernel(x, values=values):
+    if not dispatch.has_stored_kernel(x, values=values):
         return _linear_reference(x, values, topology, out_features)
     return _forward(dispatch.innermost(x), values, None, topology, out_features)
 
 
 def _dx_cpu(dy: Tensor, values: Tensor, topology: Tensor, in_features: int) -> Tensor:
-    if not dispatch.has_kernel(dy, values=values):
+    if not dispatch.has_stored_kernel(dy, values=values):
         return _dx_reference(dy, values, topology, in_features)
     return _dx(dispatch.innermost(dy), values, topology, in_features)
 
 
 def _dw_cpu(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
-    if not dispatch.has_kernel(dy, x):
+    if not dispatch.has_stored_kernel(dy, x):
         return _dw_reference(dy, x, topology, nnz)
     return _dw(dispatch.innermost(dy), dispatch.innermost(x), topology, nnz)
 
@@ -156,7 +156,7 @@ class _Direct(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, inner, values, topology = ctx.saved_tensors
         need_x, need_values, need_bias, *_ = ctx.needs_input_grad
-        if torch.is_grad_enabled() or dy.dtype is not inner.dtype or not dispatch.direct(dy):
+        if torch.is_grad_enabled() or dy.dtype is not inner.dtype or not dispatch.direct_stored(dy):
             dx = linear_dx(dy, values, topology, x.shape[1]) if need_x else None
             dv = linear_dw(dy, x, topology, values.shape[0]) if need_values else None
             return dx, dv, dy.sum(0, dtype=values.dtype) if need_bias else None, None, None
@@ -221,17 +221,17 @@ dispatch.register(_DW, _dw_reference, _dw_cpu, _dw_fake, _dw_backward, _save)
 
 @register_flop_formula(torch.ops.tithe.linear, get_raw=True)
 def _linear_flop(x: Tensor, values: Tensor, topology: Tensor, out_features: int, *_: Any, **__: Any) -> int:
-    weights = values.shape[0] if dispatch.has_kernel(x, values=values) else out_features * x.shape[1]
+    weights = values.shape[0] if dispatch.has_stored_kernel(x, values=values) else out_features * x.shape[1]
     return 2 * weights * x.shape[0]
 
 
 @register_flop_formula(torch.ops.tithe.linear_dx, get_raw=True)
 def _dx_flop(dy: Tensor, values: Tensor, topology: Tensor, in_features: int, *_: Any, **__: Any) -> int:
-    weights = values.shape[0] if dispatch.has_kernel(dy, values=values) else dy.shape[1] * in_features
+    weights = values.shape[0] if dispatch.has_stored_kernel(dy, values=values) else dy.shape[1] * in_features
     return 2 * weights * dy.shape[0]
 
 
 @register_flop_formula(torch.ops.tithe.linear_dw, get_raw=True)
 def _dw_flop(dy: Tensor, x: Tensor, topology: Tensor, nnz: int, *_: Any, **__: Any) -> int:
-    weights = nnz if dispatch.has_kernel(dy, x) else dy.shape[1] * x.shape[1]
+    weights = nnz if dispatch.has_stored_kernel(dy, x) else dy.shape[1] * x.shape[1]
     return 2 * weights * x.shape[0]
