@@ -106,7 +106,7 @@ def _model(spec: str) -> Row:
 
 
 def _without_dropout(model: nn.Module) -> nn.Module:
-    """torch draws a dropout mask number by number: in a WRN-16-8 that is 0.2 s a step, dense or sparse, and not ours."""
+    """torch draws a dropout mask number by number: 0.2 s of a WRN-16-8 step, dense or sparse, and not ours."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
