@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tithe.errors import UsageError
 from tithe.ops import dispatch
 from tithe.ops import norm_kernels as kernels
 from tithe.ops import norm_reference as reference
@@ -47,14 +46,13 @@ def batch_norm(
     Raises:
         UsageError: sizes that do not fit, or a single value per channel in training.
     """
-    _check(x, training, (weight, bias, running_mean, running_var), residual)
+    kernels.check(x, training, (weight, bias, running_mean, running_var), residual)
     own = running_mean, running_var
     if dispatch.direct(x, weight, bias, residual, *own) and all(t is None or t.is_contiguous() for t in own):
         return _Direct.apply(  # type: ignore[no-any-return]
             x, weight, bias, residual, running_mean, running_var, training, momentum, eps, relu
         )
     if not training:
-        assert running_mean is not None
         return torch.ops.tithe.batch_norm_by(x, running_mean, running_var, weight, bias, residual, eps, relu)
     y, mean, var = torch.ops.tithe.batch_norm(x, weight, bias, residual, eps, relu)
     if running_mean is not None and running_var is not None:
@@ -62,22 +60,6 @@ def batch_norm(
         running_mean.lerp_(mean.detach(), momentum)
         running_var.lerp_(var.detach() * (count / (count - 1)), momentum)
     return y
-
-
-def _check(x: Tensor, training: bool, each: tuple[Tensor | None, ...], residual: Tensor | None) -> None:
-    """The kernels read by address: a size that does not fit would be read from someone else's memory."""
-    channels = x.shape[1] if x.dim() == 4 else -1
-    if channels < 0 or any(t is not None and t.shape != (channels,) for t in each):
-        raise UsageError(
-            f"an input of shape {tuple(x.shape)} was given with weight, bias, running mean and variance of "
-            f"{[t if t is None else tuple(t.shape) for t in each]}; it must be [N, C, H, W], and each of them [C]"
-        )
-    if residual is not None and residual.shape != x.shape:
-        raise UsageError(f"a residual of {tuple(residual.shape)} was given for {tuple(x.shape)}; they must be equal")
-    if training and x.numel() <= channels:
-        raise UsageError(f"an input of shape {tuple(x.shape)} was given; training needs 2 values per channel or more")
-    if not training and (each[2] is None or each[3] is None):
-        raise UsageError("no running statistics were given; without them, normalise with training=True")
 
 
 class _Direct(torch.autograd.Function):

@@ -8,16 +8,39 @@ import torch
 from torch import Tensor
 
 from tithe import _kernels
+from tithe.errors import UsageError
 from tithe.ops import dispatch
 from tithe.ops import norm_reference as reference
 
 GRAIN = 2**16  # floats a thread should have, some 15 microseconds of work
 
 
+def check(x: Tensor, training: bool, each: tuple[Tensor | None, ...], *others: Tensor | None) -> None:
+    """See that weight, bias, mean and var ("each") and what is as large as x fit: the kernels read by address.
+
+    Raises:
+        UsageError: they do not fit; a single value per channel in training; no statistics without.
+    """
+    channels = x.shape[1] if x.dim() == 4 else -1
+    if channels < 0 or any(t is not None and t.shape != (channels,) for t in each):
+        raise UsageError(
+            f"an input of shape {tuple(x.shape)} was given with weight, bias, mean and variance of shapes "
+            f"{[t if t is None else tuple(t.shape) for t in each]}; it must be [N, C, H, W], and each of them [C]"
+        )
+    for other in others:
+        if other is not None and other.shape != x.shape:
+            raise UsageError(f"{tuple(other.shape)} and {tuple(x.shape)} were given, where one shape was due")
+    if training and x.numel() <= channels:
+        raise UsageError(f"an input of shape {tuple(x.shape)} was given; training needs 2 values per channel or more")
+    if not training and (each[2] is None or each[3] is None):
+        raise UsageError("no running statistics were given; without them, normalise with training=True")
+
+
 def train_cpu(x, weight, bias, residual, eps, relu):
     """The operator `batch_norm` on the CPU."""
     if not _has_kernel(x, weight, bias, residual):
         return reference.train(x, weight, bias, residual, eps, relu)
+    check(x, True, (weight, bias), residual)
     return train(innermost(x), weight, bias, innermost(residual), None, None, 0.0, eps, relu)
 
 
@@ -25,6 +48,7 @@ def apply_cpu(x, mean, var, weight, bias, residual, eps, relu):
     """The operator `batch_norm_by` on the CPU."""
     if not _has_kernel(x, mean, var, weight, bias, residual):
         return reference.apply(x, mean, var, weight, bias, residual, eps, relu)
+    check(x, False, (weight, bias, mean, var), residual)
     return apply(innermost(x), mean, var, weight, bias, innermost(residual), eps, relu)
 
 
@@ -32,6 +56,7 @@ def backward_cpu(dy, x, y, mean, var, weight, bias, eps, relu, batch_statistics)
     """The operator `batch_norm_backward` on the CPU."""
     if not _has_kernel(dy, x, y, mean, var, weight, bias):
         return reference.backward(dy, x, y, mean, var, weight, bias, eps, relu, batch_statistics)
+    check(x, False, (weight, bias, mean, var), dy, y)
     by = (mean, var, weight, bias, eps, relu, batch_statistics)
     return backward((innermost(dy), innermost(x), innermost(y), *by), False)[:3]
 
