@@ -7,7 +7,6 @@ import torch  # noqa: F401  # before tithe's kernels: both must use torch's Open
 from rich.console import Console
 
 from tithe.bench.job import Job
-from tithe.bench.picture import draw
 from tithe.bench.results import report
 from tithe.bench.rows import Row
 from tithe.bench.run import run
@@ -26,12 +25,10 @@ def seconds_given(description: str | None, default: float) -> float:
 
 
 def measured(name: str, what: str, rows: list[Row], densities: tuple[float, ...], seconds: float) -> None:
-    """Measure with 1 and with 2 threads; print, write results/NAME.json, draw results/NAME.png."""
+    """Measure with 1 and with 2 threads; print, and write results/NAME.json."""
     found: list[dict[str, object]] = []
     with watching() as watch:
         run(Job(rows, densities, (1, 2), seconds), found, watch)
     for row in found:
         Console(width=100).print(table(row))
-    content = report(what, found, finished=True)
-    write_json(RESULTS / f"{name}.json", content)
-    draw(content, RESULTS / f"{name}.png")
+    write_json(RESULTS / f"{name}.json", report(what, found, finished=True))
