@@ -24,11 +24,13 @@ def seconds_given(description: str | None, default: float) -> float:
     return parser.parse_args().seconds
 
 
-def measured(name: str, what: str, rows: list[Row], densities: tuple[float, ...], seconds: float) -> None:
+def measured(
+    name: str, what: str, rows: list[Row], densities: tuple[float, ...], seconds: float, bfloat16: bool = True
+) -> None:
     """Measure with 1 and with 2 threads; print, and write results/NAME.json."""
     found: list[dict[str, object]] = []
     with watching() as watch:
-        run(Job(rows, densities, (1, 2), seconds), found, watch)
+        run(Job(rows, densities, (1, 2), seconds, bfloat16), found, watch)
     for row in found:
         Console(width=100).print(table(row))
     write_json(RESULTS / f"{name}.json", report(what, found, finished=True))

@@ -5,7 +5,7 @@ what a scouted step takes longer than the median of the others.
 
     python benchmarks/topology_work_is_a_tithe_of_an_epoch.py --data ARRAYS.npz [--steps 390]
 
-ARRAYS.npz holds x_train (uint8 [n, 3, 32, 32]) and y_train (integers [n]), as `tithe train` reads them.
+ARRAYS.npz holds x_train (uint8 [n, 32, 32, 3] or [n, 3, 32, 32]) and y_train (integers [n]).
 """
 
 import argparse
@@ -61,6 +61,8 @@ def main() -> None:
     given = parser.parse_args()
     arrays = np.load(given.data)
     images, labels = (torch.from_numpy(arrays[name]) for name in ("x_train", "y_train"))
+    if images.shape[-1] == 3:
+        images = images.permute(0, 3, 1, 2).contiguous()
     found = epoch(images, labels.long(), given.steps)
     plain = statistics.median(found["plain"])
     more = sum(found["scouted"]) - plain * len(found["scouted"])

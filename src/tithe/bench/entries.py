@@ -27,16 +27,18 @@ class Entry:
 class Entries:
     """The contestants of one row and number of threads, and who was left out, with the reason."""
 
-    def __init__(self, row: Row, threads: int, seconds: float, budget: str) -> None:
+    def __init__(self, row: Row, threads: int, seconds: float, budget: str, bfloat16: bool = True) -> None:
         self.taken: dict[tuple[str, float | None], Entry] = {}
         self.left_out: list[LeftOut] = []
-        self._row, self._threads, self._seconds, self._budget = row, threads, seconds, budget
+        self._row, self._threads, self._seconds = row, threads, seconds
+        self._budget, self._bfloat16 = budget, bfloat16
         self._x = torch.randn(row.input_shape, generator=torch.Generator().manual_seed(0))
 
     def fill(self, densities: Sequence[float]) -> Iterator[None]:
         """Make the contestants one by one: dense, then each density's."""
         model = self._model()
-        systems = [system for system in SYSTEMS if applies(system, self._row.kind, model) and self._can(system, model)]
+        wanted = [system for system in SYSTEMS if self._bfloat16 or not system.autocast]
+        systems = [system for system in wanted if applies(system, self._row.kind, model) and self._can(system, model)]
         for system in systems:
             if system.dense:
                 self._enter_dense(system, model)
@@ -44,10 +46,10 @@ class Entries:
         for density in densities:
             masks = random_masks(self._model(), density, self._budget, seed=0)
             masked = mask_weights(self._model(), masks)
-            wanted = trial(SYSTEMS[0], self._row, masked, masks, self._x).results(masks)
+            expected = trial(SYSTEMS[0], self._row, masked, masks, self._x).results(masks)
             for system in systems:
                 if not system.dense:
-                    self._enter_sparse(system, density, masked, masks, wanted)
+                    self._enter_sparse(system, density, masked, masks, expected)
                     yield
 
     def _model(self) -> nn.Module:

@@ -19,6 +19,7 @@ class Job:
     densities: tuple[float, ...] = DENSITIES
     threads: tuple[int, ...] = ()  # none: torch's present number
     seconds: float = SECONDS
+    bfloat16: bool = True  # whether systems under autocast take part
     budget: str = "uniform"  # or "erk": how a network's layers share the weights
 
     def __post_init__(self) -> None:

@@ -62,7 +62,7 @@ def _check_densities(job: Job) -> None:
 
 def _run_row(job: Job, row: Row, threads: int, rows: list[dict[str, Any]], moment: Moment, watch: Watch) -> None:
     watch(moment)
-    entries = Entries(row, threads, job.seconds, job.budget)
+    entries = Entries(row, threads, job.seconds, job.budget, job.bfloat16)
     for _ in entries.fill(job.densities):
         watch(moment)
     turns = {key: entry.turns for key, entry in entries.taken.items()}

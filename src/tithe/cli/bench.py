@@ -64,6 +64,9 @@ Exit status: 0 done, 2 bad input, 130 Ctrl-C, 143 SIGTERM; after the last two, w
     "1/density; erk, as tithe train does, small layers denser.",
 )
 @click.option(
+    "--bfloat16/--no-bfloat16", default=True, help="Also time bfloat16 autocast; slow where a processor has none."
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=DEFAULT_OUT,
@@ -79,6 +82,7 @@ def command(
     threads: tuple[str, ...],
     seconds: float | None,
     budget: str,
+    bfloat16: bool,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -99,6 +103,7 @@ def command(
         threads=_numbers("threads", int, threads),
         seconds=SECONDS if seconds is None else seconds,
         budget=budget,
+        bfloat16=bfloat16,
     )
     check_out(out)
     rows: list[dict[str, Any]] = []
