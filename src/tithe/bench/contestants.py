@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 import tithe
 from tithe.bench import csr_linear, sparselab_linear, sparseprop_layers
-from tithe.nn import SparseLayer
+from tithe.nn import SparseConv2d, SparseLayer
 from tithe.nn.convert import CONVERT
+from tithe.nn.fuse import fuse
+from tithe.nn.layout import keep_layout
 
 Layer = nn.Linear | nn.Conv2d
 SPARSE, INSIDE, SPARSE_BF16 = "sparse", "sparse, inside a network", "sparse, bfloat16 autocast"
@@ -35,6 +37,7 @@ class System:
     install: str = ""  # how
     settle: float = 0.0  # s, see measure.Turns
     convert: Callable[[Layer, Tensor], nn.Module] | None = None  # (masked layer, its mask) -> sparse; None: dense
+    between: Callable[[nn.Module], None] = lambda model: None  # to the model: what its modules between layers become
     gradient: Callable[[nn.Module], Tensor] | None = None  # [nnz], row by row, of what `convert` made
     set_threads: Callable[[int], None] | None = None  # where torch's number of threads is not heard
     says: Callable[[Layer], str | None] = lambda layer: None  # why this very layer cannot be had; None: it can
@@ -66,8 +69,15 @@ def _tithe_gradient(module: nn.Module) -> Tensor:
     return module.values.grad
 
 
+def _as_sparsify(model: nn.Module) -> None:
+    """`tithe.sparsify` replaces norms and pools too; here the masks are given, so it is done by hand."""
+    if any(isinstance(layer, SparseConv2d) for layer in tithe.sparse_layers(model).values()):
+        keep_layout(model.modules())
+        fuse(model)
+
+
 def _ours(name: str, **how: object) -> System:
-    return System(name, convert=_tithe, gradient=_tithe_gradient, **how)  # type: ignore[arg-type]
+    return System(name, convert=_tithe, between=_as_sparsify, gradient=_tithe_gradient, **how)  # type: ignore[arg-type]
 
 
 def _dense(name: str, variant: str, **how: object) -> System:
@@ -176,6 +186,7 @@ def converted(system: System, model: nn.Module, masks: dict[str, Tensor]) -> nn.
         parent, _, child = name.rpartition(".")
         with _no_warnings(system):
             setattr(model.get_submodule(parent), child, system.convert(layer, masks[name]))
+    system.between(model)
     return model
 
 
