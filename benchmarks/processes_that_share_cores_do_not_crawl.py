@@ -16,7 +16,7 @@ from tithe.train.files import write_json
 from tithe.train.results import machine
 
 RESULTS = Path(__file__).parent / "results" / f"{Path(__file__).stem}.json"
-SECONDS = 8.0
+SECONDS = 4.0
 
 WORKER = """
 import sys, time, torch, tithe
@@ -48,7 +48,7 @@ print(len(libraries))
 
 def together(kind: str, threads: int, processes: int) -> tuple[list[float], int]:
     """Milliseconds a step of each process, all at once, and how many OpenMP runtimes each has."""
-    start = time.time() + 8
+    start = time.time() + 6
     command = [sys.executable, "-c", WORKER, kind, str(threads), str(start), str(SECONDS)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
     printed = [process.communicate()[0].split() for process in running]

@@ -1,6 +1,6 @@
-"""A sparse linear layer is no slower than the best dense one while at most half of its weights exist.
+"""Up to which density a sparse linear layer is as fast as the best dense one.
 
-python benchmarks/a_sparse_linear_layer_breaks_even_at_half.py [--seconds 30]
+python benchmarks/where_a_sparse_linear_layer_breaks_even.py [--seconds 30]
 """
 
 from pathlib import Path
