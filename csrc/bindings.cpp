@@ -52,6 +52,13 @@ void linear_dw_at(Address dvalues, Address dy, Address x, Address indptr, Addres
 }
 
 template <auto kernel>
+void linear_gradients_at(Address dx, Address dvalues, Address dy, Address x, Address values, Address t_indptr,
+                         Address t_indices, Address t_perm, int64_t rows, int64_t cols, int64_t batch, int n_threads) {
+    kernel(Stored{dx}, out(dvalues), Stored{dy}, Stored{x}, real(values), index(t_indptr), index(t_indices),
+           index(t_perm), rows, cols, batch, n_threads);
+}
+
+template <auto kernel>
 void conv2d_forward_at(Address y, Address x, Address values, Address bias, Address indptr, Address indices, int64_t out_channels,
                        int64_t in_channels, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
                        int64_t stride_h, int64_t stride_w, int64_t padding_h, int64_t padding_w, int64_t batch,
@@ -79,6 +86,18 @@ void conv2d_dw_at(Address dvalues, Address dy, Address x, Address indptr, Addres
     const ConvShape shape{out_channels, in_channels, height,    width,     kernel_h, kernel_w,
                           stride_h,     stride_w,    padding_h, padding_w, batch};
     kernel(out(dvalues), Stored{dy}, Stored{x}, index(indptr), index(indices), shape, n_threads);
+}
+
+template <auto kernel>
+void conv2d_gradients_at(Address dx, Address dvalues, Address dy, Address x, Address values, Address indptr,
+                         Address indices, Address t_indptr, Address t_indices, Address t_perm, int64_t out_channels,
+                         int64_t in_channels, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
+                         int64_t stride_h, int64_t stride_w, int64_t padding_h, int64_t padding_w, int64_t batch,
+                         int n_threads) {
+    const ConvShape shape{out_channels, in_channels, height,    width,     kernel_h, kernel_w,
+                          stride_h,     stride_w,    padding_h, padding_w, batch};
+    kernel(Stored{dx}, out(dvalues), Stored{dy}, Stored{x}, real(values), index(indptr), index(indices),
+           index(t_indptr), index(t_indices), index(t_perm), shape, n_threads);
 }
 
 template <auto kernel>
@@ -125,9 +144,11 @@ void bind_all(nb::module_& m, const std::string& suffix) {
     bind("linear_forward", &linear_forward_at<&linear_forward<T>>);
     bind("linear_dx", &linear_dx_at<&linear_dx<T>>);
     bind("linear_dw", &linear_dw_at<&linear_dw<T>>);
+    bind("linear_gradients", &linear_gradients_at<&linear_gradients<T>>);
     bind("conv2d_forward", &conv2d_forward_at<&conv2d_forward<T>>);
     bind("conv2d_dx", &conv2d_dx_at<&conv2d_dx<T>>);
     bind("conv2d_dw", &conv2d_dw_at<&conv2d_dw<T>>);
+    bind("conv2d_gradients", &conv2d_gradients_at<&conv2d_gradients<T>>);
     bind("naive_linear_forward", &linear_forward_at<&naive_linear_forward<T>>);
     bind("naive_linear_dx", &linear_dx_at<&naive_linear_dx<T>>);
     bind("naive_linear_dw", &linear_dw_at<&naive_linear_dw<T>>);

@@ -18,6 +18,17 @@ TITHE_INLINE V load(const void* from) {
     return v;
 }
 
+// Keeps what was loaded in a register. Left alone, the compiler loads a number again for each use, and loads are dear here.
+#if TITHE_LANES == 1
+#define TITHE_HOLD(v)
+#elif defined(__aarch64__)
+#define TITHE_HOLD(v) __asm__("" : "+w"(v))
+#elif TITHE_LANES > 8
+#define TITHE_HOLD(v) __asm__("" : "+v"(v))
+#else
+#define TITHE_HOLD(v) __asm__("" : "+x"(v))
+#endif
+
 // What one load brings, as floats in registers of type V, so that the loops below need not know how numbers are stored.
 template <class T, class V>
 struct Unit;
@@ -27,6 +38,7 @@ struct Unit<float, V> {
     static constexpr int size = sizeof(V) / sizeof(float);
     V all;
 
+    TITHE_INLINE void hold() { TITHE_HOLD(all); }
     TITHE_INLINE static Unit of(float x) { return {x + V{}}; }
     TITHE_INLINE static Unit at(const float* from) { return {load<V>(from)}; }
     TITHE_INLINE static Unit at(const float* from, Words<V> keep) { return {(V)(load<Words<V>>(from) & keep)}; }
@@ -44,6 +56,7 @@ struct Unit<bf16, V> {
     static constexpr int size = sizeof(V) / sizeof(bf16);
     V first, second;
 
+    TITHE_INLINE void hold() {}  // taking words apart is dearer than keeping them: the compiler does
     TITHE_INLINE static Unit of(float x) { return {x + V{}, x + V{}}; }
     TITHE_INLINE static Unit split(Words<V> words) { return {(V)(words << 16), (V)(words & 0xffff0000u)}; }
     TITHE_INLINE static Unit at(const bf16* from) { return split(load<Words<V>>(from)); }
@@ -69,10 +82,13 @@ struct Unit<bf16, float> {
     static constexpr int size = 1;
     float all;
 
+    TITHE_INLINE void hold() {}
     TITHE_INLINE static Unit of(float x) { return {x}; }
     TITHE_INLINE static Unit at(const bf16* from) { return {widen(*from)}; }
     TITHE_INLINE void add(float weight, Unit x) { all += weight * x.all; }
+    TITHE_INLINE void add(Unit x, Unit y) { all += x.all * y.all; }
     TITHE_INLINE void put(bf16* to) const { *to = narrow<bf16>(all); }
+    TITHE_INLINE float folded() const { return all; }
 };
 
 // How many nonzeros ahead the runs of x are asked for. They come from the second-level cache, and a row is too short for
@@ -151,9 +167,10 @@ TITHE_TARGET void multiply_rows(T* y, const T* x, const Terms& terms, int64_t y_
 // A register's floats folded into four, by halves; and the sum of four.
 #if TITHE_LANES == 1
 TITHE_INLINE Four fold(Wide v) { return Four{v[0], 0, 0, 0}; }
-#else
-TITHE_INLINE Four fold(Four v) { return v; }
 #endif
+TITHE_INLINE Four fold(float v) { return Four{v, 0, 0, 0}; }
+TITHE_INLINE Four fold(Two v) { return Four{v[0], v[1], 0, 0}; }
+TITHE_INLINE Four fold(Four v) { return v; }
 #if TITHE_LANES >= 8
 TITHE_INLINE Four fold(Eight v) {
     Four half[2];
@@ -168,7 +185,8 @@ TITHE_INLINE Four fold(Wide v) {
     return fold(half[0] + half[1]);
 }
 #endif
-TITHE_INLINE float total(Wide v) {
+template <class V>
+TITHE_INLINE float total(V v) {
     const Four four = fold(v);
     return (four[0] + four[2]) + (four[1] + four[3]);
 }
@@ -180,7 +198,8 @@ TITHE_INLINE float total(Wide v) {
 #endif
 
 // The totals of four registers at once, each in the order of `total`.
-TITHE_INLINE Four totals(Wide a, Wide b, Wide c, Wide d) {
+template <class V>
+TITHE_INLINE Four totals(V a, V b, V c, V d) {
     const Four fa = fold(a), fb = fold(b), fc = fold(c), fd = fold(d);
     const Four ab = TITHE_SHUFFLE(fa, fb, 0, 4, 1, 5) + TITHE_SHUFFLE(fa, fb, 2, 6, 3, 7);
     const Four cd = TITHE_SHUFFLE(fc, fd, 0, 4, 1, 5) + TITHE_SHUFFLE(fc, fd, 2, 6, 3, 7);
@@ -252,6 +271,121 @@ TITHE_TARGET void dot_rows(float* dvalues, const T* dy, const T* x, const Terms&
     }
 }
 
+// The unit that ends at column `width`, zero where the unit before it has been.
+template <class T, class V, int count>
+TITHE_INLINE Unit<T, V> rest(const T* from, int64_t width) {
+    using U = Unit<T, V>;
+    if constexpr (std::is_same_v<V, float>) {
+        return U::at(from + width - 1);
+    } else {
+        const char* mask = reinterpret_cast<const char*>(none_then_all) + cache_line - sizeof(V);
+        const auto keep = load<Words<V>>(mask + (width - (count - 1) * U::size) * sizeof(T));
+        return U::at(from + width - U::size, keep);
+    }
+}
+
+// One nonzero of the block below: adds its share to dx, and returns its gradient, which is still to be folded.
+template <class T, class V, int count>
+TITHE_INLINE V gradient(Unit<T, V>* sum, const Unit<T, V>* mine, const T* dy, const Terms& terms, int64_t p,
+                        int64_t last_p, int64_t last) {
+    using U = Unit<T, V>;
+    const float weight = terms.values[p];
+    const T* run = dy + terms.places[p] * terms.batch;
+    prefetch(dy + terms.places[p + ahead < last_p ? p + ahead : last_p] * terms.batch, count * U::size);
+    U product[2] = {U::of(0.0f), U::of(0.0f)};  // two, so that one need not wait for the other
+#pragma GCC unroll 8
+    for (int i = 0; i < count; ++i) {
+        U d = U::at(i < count - 1 ? run + i * U::size : run + last);
+        d.hold();
+        sum[i].add(weight, d);
+        product[i % 2].add(mine[i], d);
+    }
+    return product[0].folded() + product[1].folded();
+}
+
+// Both gradients for rows [begin, end) of the transposed matrix, `width` columns of them, in `count` units. A row's stretches of
+// x and dx stay put while the runs of dy that its nonzeros read pass by, each loaded once for two multiply-adds. dx is
+// written; each nonzero's gradient is added to its place in `dvalues`, or (add = false) put there.
+template <class T, class V, int count>
+TITHE_INLINE void gradients_block(T* dx, float* dvalues, const T* dy, const T* x, const Terms& terms, int64_t x_row,
+                                  int64_t begin, int64_t end, int64_t width, bool add) {
+    using U = Unit<T, V>;
+    const int64_t last = width - U::size;
+    const int64_t last_p = terms.indptr[terms.rows] - 1;
+    for (int64_t row = begin; row < end; ++row) {
+        const T* from = x + row * x_row;
+        U mine[count], sum[count];
+#pragma GCC unroll 8
+        for (int i = 0; i < count - 1; ++i) mine[i] = U::at(from + i * U::size);
+        mine[count - 1] = rest<T, V, count>(from, width);
+#pragma GCC unroll 8
+        for (int i = 0; i < count; ++i) sum[i] = U::of(0.0f);
+        const int64_t end_p = terms.indptr[row + 1];
+        int64_t p = terms.indptr[row];
+        for (; p + 4 <= end_p; p += 4) {
+            const V a = gradient<T, V, count>(sum, mine, dy, terms, p, last_p, last);
+            const V b = gradient<T, V, count>(sum, mine, dy, terms, p + 1, last_p, last);
+            const V c = gradient<T, V, count>(sum, mine, dy, terms, p + 2, last_p, last);
+            const V d = gradient<T, V, count>(sum, mine, dy, terms, p + 3, last_p, last);
+            Four four = totals(a, b, c, d);
+            if (add) four += load<Four>(dvalues + p);
+            __builtin_memcpy(dvalues + p, &four, sizeof(four));
+        }
+        for (; p < end_p; ++p) {
+            const float one = total(gradient<T, V, count>(sum, mine, dy, terms, p, last_p, last));
+            dvalues[p] = add ? dvalues[p] + one : one;
+        }
+        T* to = dx + row * x_row;
+#pragma GCC unroll 8
+        for (int i = 0; i < count - 1; ++i) sum[i].put(to + i * U::size);
+        sum[count - 1].put(to + last);
+    }
+}
+
+// How many registers of floats a block of gradients has: as many again hold x.
+#if TITHE_LANES > 8
+constexpr int gradient_registers = 8;
+#else
+constexpr int gradient_registers = 4;
+#endif
+
+// Picks the block that covers `width` columns, 1 <= width <= gradient_registers registers of floats.
+template <class T>
+TITHE_TARGET void gradient_rows(T* dx, float* dvalues, const T* dy, const T* x, const Terms& terms, int64_t x_row,
+                                int64_t begin, int64_t end, int64_t width, bool add) {
+#define TITHE_BLOCK(V, count) \
+    return gradients_block<T, V, count>(dx, dvalues, dy, x, terms, x_row, begin, end, width, add)
+    constexpr int size = Unit<T, Wide>::size;
+    if (width >= size) {
+        const int64_t units = (width + size - 1) / size;
+        if constexpr (gradient_registers * TITHE_LANES >= 8 * size) {
+            if (units == 8) TITHE_BLOCK(Wide, 8);
+            if (units == 7) TITHE_BLOCK(Wide, 7);
+            if (units == 6) TITHE_BLOCK(Wide, 6);
+            if (units == 5) TITHE_BLOCK(Wide, 5);
+        }
+        if constexpr (gradient_registers * TITHE_LANES >= 4 * size) {
+            if (units == 4) TITHE_BLOCK(Wide, 4);
+            if (units == 3) TITHE_BLOCK(Wide, 3);
+        }
+        if (units == 2) TITHE_BLOCK(Wide, 2);
+        TITHE_BLOCK(Wide, 1);
+    }
+#if TITHE_LANES > 8
+    if (width >= Unit<T, Eight>::size) TITHE_BLOCK(Eight, 2);
+#endif
+#if TITHE_LANES > 4
+    if (width >= Unit<T, Four>::size) TITHE_BLOCK(Four, 2);
+#endif
+#if TITHE_LANES > 2
+    if (width >= 4) TITHE_BLOCK(Two, 2);  // of bf16: floats have gone
+#endif
+    if (width == 3) TITHE_BLOCK(float, 3);
+    if (width == 2) TITHE_BLOCK(float, 2);
+    TITHE_BLOCK(float, 1);
+#undef TITHE_BLOCK
+}
+
 // The sum of `length` numbers: in pieces, so that rounding does not grow with the length.
 template <class T>
 TITHE_TARGET float row_sum(const T* y, int64_t length) {
@@ -272,3 +406,4 @@ TITHE_TARGET float row_sum(const T* y, int64_t length) {
 }
 
 #undef TITHE_INLINE
+#undef TITHE_HOLD

@@ -25,6 +25,7 @@ _CONV = dispatch.define("conv2d", f"Tensor x, Tensor values, Tensor topology, Sy
 _DX = dispatch.define("conv2d_dx", f"Tensor dy, Tensor values, Tensor topology, SymInt[3] image, {_HOW}")
 _DW = dispatch.define("conv2d_dw", f"Tensor dy, Tensor x, Tensor topology, SymInt nnz, {_HOW}")
 _FORWARD_KERNEL, _DX_KERNEL, _DW_KERNEL = map(dispatch.kernels, ("conv2d_forward", "conv2d_dx", "conv2d_dw"))
+_GRADIENTS_KERNEL = dispatch.kernels("conv2d_gradients")
 
 Pair = Sequence[int]  # (vertical, horizontal)
 
@@ -212,6 +213,23 @@ def _dw(dy, x, topology, nnz, kernel, stride, padding):
     return dvalues
 
 
+def _gradients(dy, x, values, topology, kernel, stride, padding):
+    out_channels = dy.shape[1]
+    batch, channels, height, width = x.shape
+    columns, out = _columns(channels, kernel, 1), _output_size(x.shape, kernel, stride, padding, (1, 1))
+    nnz = values.shape[0]
+    dispatch.check(topology, out_channels, columns, nnz, (list(dy.shape), [batch, out_channels, *out]))
+    values = values.contiguous()
+    dx, dvalues = dispatch.empty_innermost(x.shape, dy), x.new_empty(nnz, dtype=torch.float32)
+    threads = dispatch.threads(nnz, batch, math.prod(out))
+    _GRADIENTS_KERNEL[x.dtype](
+        *(dx.data_ptr(), dvalues.data_ptr(), dy.data_ptr(), x.data_ptr(), values.data_ptr()),
+        *dispatch.addresses(topology, out_channels, columns, nnz),
+        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, threads),
+    )
+    return dx, dvalues
+
+
 class _Direct(torch.autograd.Function):
     """The layer without the dispatcher, as for linear; one group, no dilation."""
 
@@ -232,8 +250,13 @@ class _Direct(torch.autograd.Function):
             dv = conv2d_dw(dy, x, topology, values.shape[0], *ctx.how) if need_values else None
             return dx, dv, dy.sum((0, 2, 3), dtype=values.dtype) if need_bias else None, *[None] * 7
         dy = dispatch.innermost(dy)
-        dx = _dx(dy, values, topology, x.shape[1:], *ctx.how[:3]) if need_x else None
-        dv = _dw(dy, inner, topology, values.shape[0], *ctx.how[:3]) if need_values else None
+        dx = dv = None
+        if need_x and need_values:
+            dx, dv = _gradients(dy, inner, values, topology, *ctx.how[:3])
+        elif need_x:
+            dx = _dx(dy, values, topology, x.shape[1:], *ctx.how[:3])
+        elif need_values:
+            dv = _dw(dy, inner, topology, values.shape[0], *ctx.how[:3])
         if ctx.moved and dx is not None:
             dx = dispatch.outermost(dx)  # who gave x in another layout wants its gradient in that
         return dx, dv, dispatch.channel_sums(dy) if need_bias else None, *[None] * 7

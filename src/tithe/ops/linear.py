@@ -24,6 +24,7 @@ _LINEAR = dispatch.define("linear", "Tensor x, Tensor values, Tensor topology, S
 _DX = dispatch.define("linear_dx", "Tensor dy, Tensor values, Tensor topology, SymInt in_features")
 _DW = dispatch.define("linear_dw", "Tensor dy, Tensor x, Tensor topology, SymInt nnz")
 _FORWARD_KERNEL, _DX_KERNEL, _DW_KERNEL = map(dispatch.kernels, ("linear_forward", "linear_dx", "linear_dw"))
+_GRADIENTS_KERNEL = dispatch.kernels("linear_gradients")
 
 
 def linear(x: Tensor, values: Tensor, topology: Tensor, out_features: int, bias: Tensor | None = None) -> Tensor:
@@ -137,6 +138,19 @@ def _dw(dy: Tensor, x: Tensor, topology: Tensor, nnz: int) -> Tensor:
     return dvalues
 
 
+def _gradients(dy: Tensor, x: Tensor, values: Tensor, topology: Tensor) -> tuple[Tensor, Tensor]:
+    (batch, rows), cols, nnz = dy.shape, x.shape[1], values.shape[0]
+    dispatch.check(topology, rows, cols, nnz, (batch, x.shape[0]))
+    values = values.contiguous()
+    dx, dvalues = dispatch.empty_innermost((batch, cols), dy), x.new_empty(nnz, dtype=torch.float32)
+    _, _, t_indptr, t_indices, t_perm = dispatch.addresses(topology, rows, cols, nnz)
+    _GRADIENTS_KERNEL[x.dtype](
+        *(dx.data_ptr(), dvalues.data_ptr(), dy.data_ptr(), x.data_ptr(), values.data_ptr(), t_indptr, t_indices),
+        *(t_perm, rows, cols, batch, dispatch.threads(nnz, batch)),
+    )
+    return dx, dvalues
+
+
 class _Direct(torch.autograd.Function):
     """The layer without the dispatcher: forward and backward call the kernels themselves.
 
@@ -161,8 +175,13 @@ class _Direct(torch.autograd.Function):
             dv = linear_dw(dy, x, topology, values.shape[0]) if need_values else None
             return dx, dv, dy.sum(0, dtype=values.dtype) if need_bias else None, None, None
         dy = dispatch.innermost(dy)
-        dx = _dx(dy, values, topology, x.shape[1]) if need_x else None
-        dv = _dw(dy, inner, topology, values.shape[0]) if need_values else None
+        dx = dv = None
+        if need_x and need_values:
+            dx, dv = _gradients(dy, inner, values, topology)
+        elif need_x:
+            dx = _dx(dy, values, topology, x.shape[1])
+        elif need_values:
+            dv = _dw(dy, inner, topology, values.shape[0])
         if ctx.moved and dx is not None:
             dx = dispatch.outermost(dx)  # who gave x in another layout wants its gradient in that
         return dx, dv, dispatch.channel_sums(dy) if need_bias else None, None, None
