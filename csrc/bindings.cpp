@@ -52,10 +52,11 @@ void linear_dw_at(Address dvalues, Address dy, Address x, Address indptr, Addres
 }
 
 template <auto kernel>
-void linear_gradients_at(Address dx, Address dvalues, Address dy, Address x, Address values, Address t_indptr,
-                         Address t_indices, Address t_perm, int64_t rows, int64_t cols, int64_t batch, int n_threads) {
-    kernel(Stored{dx}, out(dvalues), Stored{dy}, Stored{x}, real(values), index(t_indptr), index(t_indices),
-           index(t_perm), rows, cols, batch, n_threads);
+void linear_gradients_at(Address dx, Address dvalues, Address dy, Address x, Address values, Address indptr,
+                         Address indices, Address t_indptr, Address t_indices, Address t_perm, int64_t rows,
+                         int64_t cols, int64_t batch, int n_threads) {
+    kernel(Stored{dx}, out(dvalues), Stored{dy}, Stored{x}, real(values), index(indptr), index(indices),
+           index(t_indptr), index(t_indices), index(t_perm), rows, cols, batch, n_threads);
 }
 
 template <auto kernel>
@@ -155,6 +156,8 @@ void bind_all(nb::module_& m, const std::string& suffix) {
     bind("naive_conv2d_forward", &conv2d_forward_at<&naive_conv2d_forward<T>>);
     bind("naive_conv2d_dx", &conv2d_dx_at<&naive_conv2d_dx<T>>);
     bind("naive_conv2d_dw", &conv2d_dw_at<&naive_conv2d_dw<T>>);
+    bind("naive_linear_gradients", &linear_gradients_at<&naive_linear_gradients<T>>);
+    bind("naive_conv2d_gradients", &conv2d_gradients_at<&naive_conv2d_gradients<T>>);
     bind("row_sums", &row_sums_at<&row_sums<T>>);
     bind("transpose", &transpose_at<&transpose<T>>);
 }

@@ -239,6 +239,10 @@ void gradients(T* dx, const std::vector<float*>& dvalues, const T* dy, const T* 
                int n_threads) {
     constexpr int64_t registers = sizeof(float) / sizeof(T);
     const auto& loops = core.loops<T>();
+    for (size_t k = 0; k < regions.size(); ++k) {
+        const Terms& terms = regions[k].terms;
+        if (regions[k].runs.count * regions[k].runs.length == 0) std::fill_n(dvalues[k], terms.indptr[terms.rows], 0.0f);
+    }
     const int parts = useful_threads(work(regions), n_threads);
 #pragma omp parallel for schedule(static, 1) num_threads(parts)
     for (int part = 0; part < parts; ++part) {

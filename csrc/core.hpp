@@ -4,12 +4,11 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <new>
 #include <string>
 #include <vector>
 
 #include "bf16.hpp"
+#include "scratch.hpp"
 
 namespace tithe {
 
@@ -72,25 +71,5 @@ void transpose(T* to, const T* from, int64_t rows, int64_t cols, int n_threads);
 std::vector<std::string> instruction_sets();
 std::string instruction_set();
 void use_instruction_set(const std::string& name);
-
-// An uninitialised array on cache-line borders, for one call.
-template <class T>
-class Scratch {
-  public:
-    explicit Scratch(int64_t size) : data_(allocate(size)) {}
-    T* get() { return data_.get(); }
-    const T* get() const { return data_.get(); }
-    T& operator[](int64_t i) { return data_.get()[i]; }
-
-  private:
-    static constexpr std::align_val_t line{64};
-    struct Free {
-        void operator()(T* data) const { ::operator delete(data, line); }
-    };
-    static T* allocate(int64_t size) {
-        return static_cast<T*>(::operator new(static_cast<size_t>(size) * sizeof(T), line));
-    }
-    std::unique_ptr<T, Free> data_;
-};
 
 }  // namespace tithe

@@ -41,9 +41,9 @@ void linear_dw(float* dvalues, const T* dy, const T* x, const int32_t* indptr, c
 }
 
 template <class T>
-void linear_gradients(T* dx, float* dvalues, const T* dy, const T* x, const float* values, const int32_t* t_indptr,
-                      const int32_t* t_indices, const int32_t* t_perm, int64_t /*rows*/, int64_t cols, int64_t batch,
-                      int n_threads) {
+void linear_gradients(T* dx, float* dvalues, const T* dy, const T* x, const float* values, const int32_t* /*indptr*/,
+                      const int32_t* /*indices*/, const int32_t* t_indptr, const int32_t* t_indices,
+                      const int32_t* t_perm, int64_t /*rows*/, int64_t cols, int64_t batch, int n_threads) {
     const int64_t nnz = t_indptr[cols];
     auto weights = gathered(values, t_perm, nnz, n_threads);
     Scratch<float> in_order(nnz);
@@ -59,7 +59,7 @@ void linear_gradients(T* dx, float* dvalues, const T* dy, const T* x, const floa
                             int64_t, int64_t, int);                                                               \
     template void linear_dw(float*, const T*, const T*, const int32_t*, const int32_t*, int64_t, int64_t, int64_t, int); \
     template void linear_gradients(T*, float*, const T*, const T*, const float*, const int32_t*, const int32_t*,  \
-                                   const int32_t*, int64_t, int64_t, int64_t, int)
+                                   const int32_t*, const int32_t*, const int32_t*, int64_t, int64_t, int64_t, int)
 TITHE_INSTANTIATE(float);
 TITHE_INSTANTIATE(bf16);
 #undef TITHE_INSTANTIATE

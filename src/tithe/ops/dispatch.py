@@ -20,10 +20,10 @@ STORED = (torch.float32, torch.bfloat16)  # how the kernels take activations; we
 GRAIN = 2**19  # multiply-adds a thread should have, some 30 microseconds of work
 
 
-def define(name: str, arguments: str) -> str:
+def define(name: str, arguments: str, returns: str = "Tensor") -> str:
     """Declare operator `tithe::name`; answers with its qualified name."""
     qualified = f"{NAMESPACE}::{name}"
-    torch.library.define(qualified, f"({arguments}) -> Tensor")
+    torch.library.define(qualified, f"({arguments}) -> {returns}")
     return qualified
 
 
