@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 from typing import Any
 
 import pytest
@@ -241,9 +242,9 @@ def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     )
 
 
-def accuracy_of_training(bf16: bool) -> float:
+def accuracy_of_training(bf16: bool, seed: int) -> float:
     """LeNet-300-100 at 10 % on the handwritten digits, rewired; test accuracy after 8 epochs."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     x, labels, x_test, labels_test = digits()
     model = nn.Sequential(nn.Linear(x.shape[1], 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10))
     sparsify(model, 0.1, generator=torch.Generator().manual_seed(0))
@@ -265,7 +266,8 @@ def accuracy_of_training(bf16: bool) -> float:
 
 
 def test_training_reaches_the_accuracy_of_float32() -> None:
-    full, half = accuracy_of_training(bf16=False), accuracy_of_training(bf16=True)
+    """On the mean of three runs: two runs of the same kind differ by up to 2 %."""
+    full, half = (statistics.mean(accuracy_of_training(bf16, seed) for seed in range(3)) for bf16 in (False, True))
     assert full > 0.93
     assert half > full - 0.02
 
