@@ -270,9 +270,9 @@ void row_sums(float* sums, const T* y, int64_t rows, int64_t length, [[maybe_unu
 
 template <class T>
 void transpose(T* to, const T* from, int64_t rows, int64_t cols, [[maybe_unused]] int n_threads) {
-    // In tiles of 32 by 512 bytes. A tile is copied first: its lines may compete for one place in the cache,
+    // In tiles of 16 rows by 512 bytes, of which a column makes a cache line of floats. A tile is copied first: its lines may compete for one place in the cache,
     // where the rows are a power of two apart, and would be lost before all that they hold is used.
-    constexpr int64_t high = 32 / sizeof(T), wide = 512 / sizeof(T);
+    constexpr int64_t high = 16, wide = 512 / sizeof(T);
     const int64_t strips = (cols + wide - 1) / wide;
 #pragma omp parallel for schedule(static) num_threads(rows * cols < worth_a_thread ? 1 : std::max(n_threads, 1))
     for (int64_t strip = 0; strip < strips; ++strip) {
