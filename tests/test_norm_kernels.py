@@ -167,8 +167,8 @@ def tolerances(case: Norm, training: bool, expected: dict[str, np.ndarray]) -> d
     """How far rounding can take each result of a channel, [C, 1].
 
     A mean in float32 is off by up to 2^-24 of itself, and with it each normalised x by `shift` standard deviations.
-    Sums add 64 terms at a time in float32, so they are off by less than 64 * 2^-24 of the terms' magnitudes. For squared
-    deviations most of that cancels, unless x has so few digits that the same ones come again and again.
+    Sums add 64 terms at a time in float32, so they are off by less than 64 * 2^-24 of the terms' magnitudes. For
+    squared deviations most of that cancels, unless x has so few digits that the same ones come again and again.
     """
     squares = 2**-18 if case.bf16 else 2**-22
     x = case.x.astype(np.float64)
