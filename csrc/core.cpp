@@ -4,27 +4,12 @@
 #include <cstring>
 #include <type_traits>
 
+#include "words.hpp"
+
 namespace tithe {
 namespace {
 
 constexpr int64_t cache_line = 64;  // bytes; also the widest register
-
-// A register of 32-bit words, as wide as a register V of floats.
-template <size_t bytes>
-struct WordsOf;
-#define TITHE_WORDS(bytes)                                                  \
-    template <>                                                             \
-    struct WordsOf<bytes> {                                                 \
-        typedef uint32_t type __attribute__((vector_size(bytes), may_alias)); \
-    }
-TITHE_WORDS(4);
-TITHE_WORDS(8);
-TITHE_WORDS(16);
-TITHE_WORDS(32);
-TITHE_WORDS(64);
-#undef TITHE_WORDS
-template <class V>
-using Words = typename WordsOf<sizeof(V)>::type;
 
 // Read from the middle: a mask that drops the first lanes of a register and keeps the rest.
 const int32_t none_then_all[32] = {0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,

@@ -11,9 +11,9 @@ The weight is a CSR matrix: values [nnz], indptr [rows + 1], indices [nnz]. A co
 [out_channels, in_channels * kernel_h * kernel_w]. Its transpose: column j holds values[t_perm[q]] in row
 t_indices[q] for q in t_indptr[j] .. t_indptr[j + 1].
 
-Activations, x and y and their gradients, are float32, and bfloat16 for the kernels whose names end in `_bf16`. All
-else, dvalues and bias and sums among it, is float32 there too; sums are float32 and what is stored is rounded once, to
-the nearest.
+Activations, x and y and residual and their gradients, are float32, and bfloat16 for the kernels whose names end in
+`_bf16`. All else, dvalues and bias and sums and statistics among it, is float32 there too; sums are float32 and what is
+stored is rounded once, to the nearest.
 """
 
 def has_openmp() -> bool:
@@ -290,3 +290,9 @@ naive_conv2d_forward_bf16 = conv2d_forward
 naive_conv2d_dx_bf16 = conv2d_dx
 naive_conv2d_dw_bf16 = conv2d_dw
 naive_conv2d_gradients_bf16 = conv2d_gradients
+norm_train_bf16 = norm_train
+norm_apply_bf16 = norm_apply
+norm_backward_bf16 = norm_backward
+naive_norm_train_bf16 = norm_train
+naive_norm_apply_bf16 = norm_apply
+naive_norm_backward_bf16 = norm_backward
