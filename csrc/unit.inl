@@ -57,7 +57,11 @@ struct Unit<bf16, V> {
     TITHE_INLINE void hold() {}  // taking words apart is dearer than keeping them: the compiler does
     TITHE_INLINE static Unit of(float x) { return {x + V{}, x + V{}}; }
     TITHE_INLINE static Unit split(Words<V> words) { return {(V)(words << 16), (V)(words & 0xffff0000u)}; }
-    TITHE_INLINE static Unit at(const bf16* from) { return split(load<Words<V>>(from)); }
+    TITHE_INLINE static Unit at(const bf16* from) {
+        Words<V> words = load<Words<V>>(from);
+        TITHE_HOLD(words);
+        return split(words);
+    }
     TITHE_INLINE static Unit at(const bf16* from, Words<V> keep) { return split(load<Words<V>>(from) & keep); }
     TITHE_INLINE void add(Unit x) { first += x.first, second += x.second; }
     TITHE_INLINE void add(float weight, Unit x) { first += weight * x.first, second += weight * x.second; }
