@@ -19,8 +19,8 @@ def disagreement(
     """What is wrong with these results beside the dense ones, in words; None: nothing.
 
     The error is |found - wanted| / |wanted|, Euclidean norms over each whole tensor. `rounded` is what dense has in
-    bfloat16. Through a deep network rounding adds up, and a channel that is nearly constant blows up what it has of it, so
-    the middle one of the errors is compared then, and may be twice that of dense.
+    bfloat16. Through a deep network rounding adds up, and a channel that is nearly constant blows it up, so the middle
+    one of the errors is compared then, and may be twice that of dense.
     """
     errors, theirs = [], []
     for name, right in wanted.items():
