@@ -161,7 +161,17 @@ def without_autocast(reference: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def threads(weights: int, batch: int, positions: int = 1) -> int:
     """How many threads a kernel call is worth: on small layers waiting for each other costs more than the work."""
-    return max(1, min(torch.get_num_threads(), weights * batch * positions // GRAIN))
+    return team(weights * batch * positions // GRAIN)
+
+
+def team(wanted: int) -> int:
+    """All of torch's threads, or one where not even a quarter of them is wanted.
+
+    Nothing in between: GNU's OpenMP ends the threads that a smaller team leaves over, and the next operator of torch's,
+    which asks for all, has to start new ones. One thread is no team, it leaves the others waiting.
+    """
+    everyone = torch.get_num_threads()
+    return everyone if wanted >= max(2, everyone / 4) else 1
 
 
 def batch_innermost(x: Tensor) -> Tensor:
