@@ -8,11 +8,11 @@ in one run; medians with the middle half. SparseLab and SparseProp take part whe
 
 from pathlib import Path
 
-from timing import measured, seconds_given
+from timing import given, measured
 
 from tithe.bench.rows import layer_rows
 
 DENSITIES = (0.2, 0.1, 0.05, 0.02, 0.01)
 
 if __name__ == "__main__":
-    measured(Path(__file__).stem, "layer", layer_rows("all"), DENSITIES, seconds_given(__doc__, 60))
+    measured(Path(__file__).stem, "layer", layer_rows("all"), DENSITIES, given(__doc__, 60))
