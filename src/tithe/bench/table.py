@@ -7,8 +7,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from tithe import human
 from tithe.bench.results import best
-from tithe.report import human
 
 _MISSING = "-"
 

@@ -14,6 +14,14 @@ def three_digits(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
+def counted_out(value: float) -> str:
+    """Three digits with words for what is large: 41,234; 11.9 million; 1.19 billion; 3.20e+17."""
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if 0.9995 * size <= abs(value) < 999.5 * size:
+            return f"{three_digits(value / size)} {word}"
+    return three_digits(value) if abs(value) < 1e6 else f"{value:.2e}"
+
+
 def si(value: float, unit: str) -> str:
     """With a decimal prefix: 1234567 B -> 1.23 MB. Below one thousand, whole numbers stay whole: 12 B."""
     if abs(value) < 999.5 and value == int(value):
