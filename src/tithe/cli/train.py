@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from tithe.cli.rates import NAMES, rates_given, rates_options
+
 DEFAULT_OUT = Path("tithe-run")
 
 EXAMPLES = """\b
@@ -53,6 +55,7 @@ HEADINGS = {
         "threads",
     ),
     "Run": ("out", "resume", "compare", "as_json"),
+    "Bill": tuple(NAMES),
 }
 
 
@@ -97,6 +100,7 @@ HEADINGS = {
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; its options need not be repeated.")
 @click.option("--compare", help="dense: train the same network dense too; none: only sparse.  [default: dense]")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object on stdout, nothing else.")
+@rates_options
 def command(
     data: str | None,
     data_dir: Path | None,
@@ -104,7 +108,7 @@ def command(
     out: Path,
     resume: bool,
     as_json: bool,
-    **recipe: Any,
+    **options: Any,
 ) -> None:
     """Train a network sparse from its first step to its last, beside the same network dense.
 
@@ -117,7 +121,8 @@ def command(
     from tithe.cli.progress import watching
     from tithe.train.run import Job, run
 
-    job = Job(out=out, data=data, data_dir=data_dir, download=download, resume=resume, recipe=recipe)
+    rates = rates_given(options)
+    job = Job(out=out, data=data, data_dir=data_dir, download=download, resume=resume, recipe=options, rates=rates)
     with explained(out), watching() as watch:
         report = run(job, watch.training, watch.download)
     if as_json:
@@ -129,8 +134,12 @@ def command(
 def _show(report: dict[str, Any], out: Path) -> None:
     from rich.console import Console
 
-    from tithe.report import table
+    from tithe.report import bill_table, table
 
-    Console().print(table(report))
+    console = Console()
+    console.print(table(report))
+    bill = bill_table(report)
+    if bill is not None:
+        console.print(bill)
     pictures = ", ".join(path.name for path in sorted(out.glob("*.png")))
     click.echo(f"\nIn {out}/: report.json with every figure, and pictures: {pictures}")

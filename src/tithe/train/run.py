@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 import tithe
+from tithe.cost.hardware import PROCESSOR
+from tithe.cost.rates import Rates
 from tithe.errors import UsageError
 from tithe.methods import METHODS
 from tithe.report import curves, first_layer
@@ -43,6 +45,7 @@ class Job:
     download: bool = False
     resume: bool = False
     recipe: dict[str, Any] = field(default_factory=dict)  # fields of Recipe
+    rates: dict[str, Any] = field(default_factory=dict)  # arguments of Rates.on
 
 
 def run(
@@ -59,6 +62,7 @@ def run(
         UsageError: something in the job is not possible. Nothing has been written.
         Diverged: a loss is no longer finite. The last checkpoint stays.
     """
+    rates = Rates.on(PROCESSOR, **job.rates)
     record = recorded(job.out, job.resume)
     recipe = _recipe(job, record)
     _check_method(recipe.method)
@@ -75,10 +79,10 @@ def run(
         recipe, dataset
     )  # before anything is written: this says what is wrong with model and density
     with claimed(job.out, {"format": FORMAT, "tithe": tithe.__version__, "data": source, "recipe": plain(recipe)}):
-        halves = {"sparse": _train("sparse", sparse, dataset, recipe, job.out, watch)}
+        halves = {"sparse": _train("sparse", sparse, dataset, recipe, job.out, watch, rates)}
         del sparse  # its memory is not the dense half's
         if recipe.compare == "dense":
-            halves["dense"] = _train("dense", dense_network(recipe, dataset), dataset, recipe, job.out, watch)
+            halves["dense"] = _train("dense", dense_network(recipe, dataset), dataset, recipe, job.out, watch, rates)
         return _finish(job.out, report(dataset, recipe, halves["sparse"], halves.get("dense")))
 
 
@@ -89,8 +93,9 @@ def _train(
     recipe: Recipe,
     out: Path,
     watch: Callable[[Tick], None],
+    rates: Rates,
 ) -> dict[str, Any]:
-    training = Training(half, network, dataset, recipe, out / half, identity(half, recipe, dataset), watch)
+    training = Training(half, network, dataset, recipe, out / half, identity(half, recipe, dataset), watch, rates)
     training.run()
     return half_report(training)
 
