@@ -54,7 +54,7 @@ HEADINGS = {
         "seed",
         "threads",
     ),
-    "Run": ("out", "resume", "compare", "as_json"),
+    "Run": ("out", "resume", "compare", "ledger", "as_json"),
     "Bill": tuple(NAMES),
 }
 
@@ -99,6 +99,11 @@ HEADINGS = {
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; its options need not be repeated.")
 @click.option("--compare", help="dense: train the same network dense too; none: only sparse.  [default: dense]")
+@click.option(
+    "--ledger/--no-ledger",
+    default=True,
+    help="Record the run in your ledger (see tithe runs); TITHE_LEDGER says where it is, or off.  [default: record]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object on stdout, nothing else.")
 @rates_options
 def command(
@@ -107,6 +112,7 @@ def command(
     download: bool,
     out: Path,
     resume: bool,
+    ledger: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -122,7 +128,8 @@ def command(
     from tithe.train.run import Job, run
 
     rates = rates_given(options)
-    job = Job(out=out, data=data, data_dir=data_dir, download=download, resume=resume, recipe=options, rates=rates)
+    where: dict[str, Any] = {"data": data, "data_dir": data_dir, "download": download}
+    job = Job(out=out, **where, resume=resume, recipe=options, rates=rates, ledger=ledger)
     with explained(out), watching() as watch:
         report = run(job, watch.training, watch.download)
     if as_json:

@@ -11,13 +11,13 @@ from tithe.cost.rates import Rates
 LABELS = {  # in the order in which they are shown
     "flop": "FLOP",
     "seconds": "time",
-    "memory": "process memory, peak",
-    "memory_added": "of it, added",
-    "device_memory": "card memory, peak",
+    "memory": "process memory",
+    "memory_added": "  of it, added",
+    "device_memory": "card memory",
     "kwh": "energy",
     "kg_co2": "CO2",
     "usd": "rent",
-    "usd_electricity": "electricity alone",
+    "usd_electricity": "electricity",
 }
 
 

@@ -13,6 +13,7 @@ import contextlib
 import importlib.util
 import io
 import logging
+import warnings
 from typing import Any, Protocol
 
 from tithe.cost.figure import Figure, How
@@ -169,11 +170,15 @@ def _said(modes: set[str]) -> str:
 
 @contextlib.contextmanager
 def _silence() -> Any:
-    """What a library prints and logs while it starts and stops."""
+    """Keeps from our user what a library prints, logs and warns of while it starts and stops."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(action="ignore"),
+        ):
             yield
     finally:
         logging.disable(before)

@@ -83,7 +83,7 @@ class Meter:
         if self._flop == "all":
             self._counter.__exit__(*exception)
         self._memory.stop()
-        self._kwh.append(self._gauge.end())
+        self._end_window()
 
     @contextlib.contextmanager
     def step(self, shape: Hashable = (), model: nn.Module | None = None) -> Iterator[None]:
@@ -112,7 +112,7 @@ class Meter:
         """What the block took, or took so far, before it is priced."""
         assert self._began is not None, "a Meter reads nothing before its block has begun"
         if self._ended is None:
-            self._kwh.append(self._gauge.end())
+            self._end_window()
             self._begin_window()
         memory = self._memory.peak if self._ended else self._memory.read()
         seconds = (self._ended or time.perf_counter()) - self._began
@@ -133,13 +133,24 @@ class Meter:
         """The reading, priced."""
         return Bill.of(self.reading, self.rates)
 
+    # No trouble with a counter of energy may stop what is measured.
+
     def _begin_window(self) -> None:
-        """No trouble with a counter of energy may stop what is measured."""
         try:
             self._gauge.begin()
         except Exception as error:
-            warnings.warn(f"energy is modelled from watts: its counter failed ({error})", stacklevel=3)
-            self._gauge = Watts()
+            self._without_counter(error)
+
+    def _end_window(self) -> None:
+        try:
+            self._kwh.append(self._gauge.end())
+        except Exception as error:
+            self._without_counter(error)
+
+    def _without_counter(self, error: Exception) -> None:
+        warnings.warn(f"energy is modelled from watts: its counter failed ({error})", stacklevel=4)
+        self._gauge = Watts()
+        self._kwh.append(None)
 
 
 def _sum(windows: list[Figure | None]) -> Figure | None:

@@ -60,7 +60,7 @@ def assumptions(report: Mapping[str, Any]) -> str:
     rates = {name: Figure.from_json(value) for name, value in bill["rates"].items() if isinstance(value, dict)}
     kwh = Figure.from_json(bill["kwh"])
     parts = [
-        kwh.source if kwh.source.startswith(_COUNTED) else f"{_between(rates['watts'])} under load",
+        kwh.source.split("; PUE")[0] if kwh.source.startswith(_COUNTED) else f"{_between(rates['watts'])} under load",
         f"PUE {_between(rates['pue'])}",
         f"{_between(rates['kg_co2_per_kwh'])} of CO2",
         f"{_between(rates['usd_per_kwh'])}",
