@@ -89,3 +89,42 @@ def test_tiles_cover_every_row_once_and_stay_small(rows: int, cols: int, most: i
     assert [row for piece in pieces for row in range(rows)[piece]] == list(range(rows))
     sizes = [piece.stop - piece.start for piece in pieces]
     assert all(size == 1 or (size * cols <= most and size <= -(-rows // least)) for size in sizes)
+
+
+@given(sizes=st.lists(st.integers(1, 20), min_size=1, max_size=5), levels=st.sampled_from([1, 3, 1000]), data=st.data())
+def test_smallest_of_all_is_the_plain_choice_and_leaves_each_its_largest(sizes, levels, data) -> None:
+    parts = {
+        str(layer): torch.tensor(
+            data.draw(st.lists(st.integers(-levels, levels), min_size=size, max_size=size)), dtype=torch.float32
+        )
+        for layer, size in enumerate(sizes)
+    }
+    count = data.draw(st.integers(0, sum(sizes) - len(sizes)))
+    found = scores.smallest_of_all(parts, count)
+    free = []
+    for layer, part in parts.items():
+        best = max(range(len(part)), key=lambda i, part=part: (float(part[i]), -i))
+        free += [(float(score), int(layer), i) for i, score in enumerate(part) if i != best]
+    wanted = {(layer, i) for _, layer, i in sorted(free)[:count]}
+    assert {(int(layer), int(i)) for layer, drop in found.items() for i in drop.nonzero()} == wanted
+
+
+@given(logical=st.integers(1, 60), seed=st.integers(0, 1000), data=st.data())
+def test_random_free_draws_from_what_is_free(logical: int, seed: int, data: st.DataObject) -> None:
+    kept = torch.tensor(sorted(data.draw(st.sets(st.integers(0, logical - 1)))), dtype=torch.int64)
+    count = data.draw(st.integers(0, logical - len(kept)))
+    drawn = scores.random_free(kept, logical, count, torch.Generator().manual_seed(seed))
+    assert drawn.tolist() == sorted(set(drawn.tolist()))
+    assert len(drawn) == count
+    assert not set(drawn.tolist()) & set(kept.tolist())
+    assert count == 0 or 0 <= int(drawn.min()) <= int(drawn.max()) < logical
+
+
+def test_random_free_draws_every_place_alike() -> None:
+    kept, times = torch.tensor([0, 3, 4, 9]), torch.zeros(10)
+    for seed in range(600):
+        times[scores.random_free(kept, 10, 2, torch.Generator().manual_seed(seed))] += 1
+    assert times[kept].sum() == 0
+    free = [place for place in range(10) if place not in kept]
+    assert times[free].min() > 150, times  # 200 on average, standard deviation 12
+    assert times[free].max() < 250, times

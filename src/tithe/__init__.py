@@ -11,21 +11,46 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tithe.errors import Diverged, UsageError
+from tithe.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from tithe.cost.meter import Meter
-    from tithe.methods import SparseMomentum
+    from tithe.methods.deepr import DeepR
+    from tithe.methods.dsr import DSR
+    from tithe.methods.gradual_magnitude import GradualMagnitude
+    from tithe.methods.granet import GraNet
+    from tithe.methods.grasp import GraSP
+    from tithe.methods.l1 import L1
+    from tithe.methods.lottery_ticket import LotteryTicket
+    from tithe.methods.one_shot import OneShot
+    from tithe.methods.rigl import RigL
+    from tithe.methods.set import SET
+    from tithe.methods.snip import SNIP
+    from tithe.methods.sparse_momentum import SparseMomentum
+    from tithe.methods.static import Static
     from tithe.nn import SparseConv2d, SparseLinear, densify, sparse_layers, sparsify
     from tithe.topology import Topology
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DSR",
+    "L1",
+    "SET",
+    "SNIP",
+    "DeepR",
     "Diverged",
+    "GraNet",
+    "GraSP",
+    "GradualMagnitude",
+    "LotteryTicket",
     "Meter",
+    "OneShot",
+    "RigL",
     "SparseConv2d",
     "SparseLinear",
     "SparseMomentum",
+    "Static",
     "Topology",
     "UsageError",
     "densify",
@@ -34,11 +59,11 @@ __all__ = [
 ]
 
 # Imported at first use, since each brings torch: `tithe --help` answers at once.
-_HOMES = {
+_HOMES = {entry.home.split(":")[1]: "tithe.methods" for entry in METHODS.values()} | {
+    **dict.fromkeys(("DSR", "DeepR", "RigL", "SET", "SparseMomentum", "Static"), "tithe.methods"),
     "Meter": "tithe.cost.meter",
     "SparseConv2d": "tithe.nn",
     "SparseLinear": "tithe.nn",
-    "SparseMomentum": "tithe.methods",
     "Topology": "tithe.topology",
     "densify": "tithe.nn",
     "sparse_layers": "tithe.nn",

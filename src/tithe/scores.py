@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
+
+from tithe.topology import distinct
 
 # Positions scored at a time. Choosing must cost little memory beside scouting, and topk takes 30 bytes a position.
 TILE = 2**18
@@ -22,14 +24,43 @@ def row_tiles(rows: int, cols: int, tile: int = TILE, least: int = 8) -> Iterato
 
 def weakest(values: Tensor, count: int) -> Tensor:
     """Bool [len(values)]: True at the `count` smallest |value|."""
-    size = values.detach().abs()
+    return smallest(values.detach().abs(), count)
+
+
+def smallest(scores: Tensor, count: int) -> Tensor:
+    """Bool [len(scores)]: True at the `count` smallest."""
     if count == 0:
-        return torch.zeros_like(size, dtype=torch.bool)
-    limit = size.kthvalue(count).values
-    chosen = size < limit
-    ties = (size == limit).nonzero().reshape(-1)
+        return torch.zeros_like(scores, dtype=torch.bool)
+    limit = scores.kthvalue(count).values
+    chosen = scores < limit
+    ties = (scores == limit).nonzero().reshape(-1)
     chosen[ties[: count - int(chosen.sum())]] = True
     return chosen
+
+
+def smallest_of_all(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    """Bool [nnz] for each layer: True at the `count` smallest scores of all layers, but each keeps its largest one.
+
+    `count` is at most the number of scores less the number of layers; ties go to the earlier layer.
+    """
+    flat = torch.cat([score.detach() for score in scores.values()])
+    start = 0
+    for score in scores.values():
+        flat[start + int(score.argmax())] = torch.inf
+        start += score.numel()
+    chosen = smallest(flat, count)
+    return dict(zip(scores, chosen.split([score.numel() for score in scores.values()]), strict=True))
+
+
+def random_free(kept: Tensor, logical: int, count: int, generator: torch.Generator) -> Tensor:
+    """int64 [count], ascending: places drawn from those of range(logical) that are not in `kept` (int64, ascending).
+
+    Every set of that size is equally likely. Nothing as large as the layer is made where few places are taken.
+    """
+    # A free place is known by how many free ones come before it; before kept[i] there are kept[i] - i.
+    ranks = distinct(logical - kept.numel(), count, generator).to(kept.device)
+    before = kept - torch.arange(kept.numel(), device=kept.device)
+    return ranks + torch.searchsorted(before, ranks, right=True)
 
 
 def count_above(tiles: Tiles, least: float) -> int:

@@ -192,12 +192,7 @@ class Topology:
         logical = shape[0] * shape[1]
         if not 0 <= nnz <= logical:
             raise UsageError(f"{nnz} weights were asked for; a {shape[0]} x {shape[1]} layer holds 0 to {logical}")
-        if 2 * nnz <= logical:
-            return Topology.from_positions(_distinct(logical, nnz, generator), shape)
-        absent = _distinct(logical, logical - nnz, generator)
-        present = torch.ones(logical, dtype=torch.bool)
-        present[absent] = False
-        return Topology.from_positions(present.nonzero().reshape(-1), shape)
+        return Topology.from_positions(distinct(logical, nnz, generator), shape)
 
 
 def nnz_of(packed_length: int, rows: int, cols: int) -> int:
@@ -223,8 +218,17 @@ def _pointers(index: Tensor, size: int) -> Tensor:
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)]).to(torch.int32)
 
 
-def _distinct(logical: int, count: int, generator: torch.Generator | None) -> Tensor:
-    """Ascending int64 [count], a uniform draw without replacement from range(logical), count <= logical / 2."""
+def distinct(logical: int, count: int, generator: torch.Generator | None) -> Tensor:
+    """Ascending int64 [count], a uniform draw without replacement from range(logical), on the CPU."""
+    if 2 * count <= logical:
+        return _few_distinct(logical, count, generator)
+    present = torch.ones(logical, dtype=torch.bool)
+    present[_few_distinct(logical, logical - count, generator)] = False
+    return present.nonzero().reshape(-1)
+
+
+def _few_distinct(logical: int, count: int, generator: torch.Generator | None) -> Tensor:
+    """As `distinct`, for count <= logical / 2."""
     device = generator.device if generator is not None else "cpu"
     chosen = torch.empty(0, dtype=torch.int64, device=device)
     while chosen.numel() < count:

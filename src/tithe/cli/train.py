@@ -7,10 +7,15 @@ from typing import Any
 import click
 
 from tithe.cli.rates import NAMES, rates_given, rates_options
+from tithe.methods.registry import lines
 
 DEFAULT_OUT = Path("tithe-run")
 
-EXAMPLES = """\b
+EXAMPLES = f"""\b
+Methods:
+{lines()}
+
+\b
 Examples:
   tithe train                                          handwritten digits, nothing to download
   tithe train mnist --download --density 0.02
@@ -72,7 +77,7 @@ HEADINGS = {
 )
 @click.option("--density", type=float, help="Fraction of the weights that exist.  [default: 0.05]")
 @click.option("--budget", help="How layers share the weights: erk or uniform.  [default: erk]")
-@click.option("--method", help="What drops and grows weights.  [default: sparse-momentum]")
+@click.option("--method", help="How the network becomes or stays sparse; see below.  [default: sparse-momentum]")
 @click.option("--epochs", type=int, help="Passes over the training set; the learning rate's drops scale with it.")
 @click.option("--batch-size", type=int, help="Examples a step.")
 @click.option("--lr", type=float, help="Learning rate at the start.")

@@ -20,42 +20,82 @@ arXiv 1907.04840, section 3, and their public code. Differs from the paper in:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from tithe.budget import apportion
+from tithe.methods.base import check_steps
+from tithe.methods.scouting import Scouting
+from tithe.methods.view import LayerView
 from tithe.rewire import LayerPlan
-from tithe.scores import count_above, row_tiles, strongest, weakest
-from tithe.topology import Topology
+from tithe.scores import count_above, strongest, weakest
+from tithe.scout import Average, average_of
 
 FREE_SHARE = 0.99  # a layer takes at most this share of its free places (their code)
 FAINT = 0.01  # below this share of the layer's mean |momentum| a place counts as without a signal
 DENSE = 0.8  # above this density a growing layer drops at most its own sparsity (their code)
+FORGOTTEN = 0.01  # the share of the momentum that a scouting window may miss: decay^n <= 1 %, 44 steps at 0.9
 
 
-@dataclass(frozen=True)
-class LayerView:
-    """What the method sees of a layer."""
+class SparseMomentum(Scouting):
+    """Rewires a sparsified model by momentum (Dettmers & Zettlemoyer 2019, arXiv 1907.04840); see `plan`.
 
-    topology: Topology
-    values: Tensor  # [nnz]
-    momentum: Tensor  # [nnz], of the existing weights
-    signal: Callable[[slice], Tensor]  # rows -> [len(rows), cols], the momentum of all; made a few rows at a time
+    Call `step()` once after each `optimizer.step()` and before `optimizer.zero_grad()`.
 
-    def scores(self, drop: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """|momentum| of the places that are free once `drop` (bool [nnz]) is gone, as `tithe.scores` takes it."""
-        topology, cols = self.topology, self.topology.shape[1]
-        for rows in row_tiles(*topology.shape):
-            tile = self.signal(rows).abs().reshape(-1)
-            pointers = topology.indptr[rows.start : rows.stop + 1].long()
-            here = slice(int(pointers[0]), int(pointers[-1]))
-            places = torch.repeat_interleave(pointers.diff()) * cols + topology.indices[here].long()
-            tile[places] = torch.where(drop[here], self.momentum[here].abs(), -1)
-            yield rows.start * cols, tile
+    Args:
+        model: holds the sparse layers; all of them take part.
+        optimizer: holds their values. Its momentum ranks the missing weights (Adam: m / (sqrt(v) + 1e-8)); where it
+            keeps none, an average of the gradient with decay 0.9 does.
+        every: steps from one rewiring to the next; the paper takes one epoch.
+        total_steps: steps of the whole training: the schedule ends there, and the last rewiring comes before.
+        rate: fraction of each layer's weights to drop at first, above 0 and at most 1.
+        schedule: "cosine" or "linear", from `rate` to 0.005, or "constant".
+        redistribute: whether weights move between layers.
+        scout_steps: steps before each rewiring in which the dense gradient is taken; by default as many as hold 99 % of
+            the momentum. `every` or more: all steps, the exact choice, with one dense accumulator a layer all the time.
+        grown_momentum: whether a grown weight starts with the momentum that ranked it (the paper's way) or at rest.
+
+    Raises:
+        UsageError: an argument out of range, a model without sparse layers, an optimizer that does not hold them.
+    """
+
+    heals = True
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        every: int,
+        total_steps: int,
+        rate: float = 0.5,
+        schedule: str = "cosine",
+        redistribute: bool = True,
+        scout_steps: int | None = None,
+        grown_momentum: bool = False,
+    ) -> None:
+        check_steps(scout_steps=scout_steps)
+        super().__init__(model, optimizer, every=every, total_steps=total_steps, rate=rate, schedule=schedule)
+        self.redistribute, self.grown_momentum = redistribute, grown_momentum
+        self._start(scout_steps if scout_steps is not None else self._window())
+
+    def _plans(self, rate: float) -> dict[str, LayerPlan]:
+        plans = plan({name: self._view(name) for name in self.layers}, rate, self.redistribute)
+        return {name: self._with_state(name, layer_plan) for name, layer_plan in plans.items()}
+
+    def _with_state(self, name: str, layer_plan: LayerPlan) -> LayerPlan:
+        state = self._scouts[name].state_at(layer_plan.grow, self._average(name), self.grown_momentum)
+        return LayerPlan(layer_plan.drop, layer_plan.grow, state)
+
+    def _average(self, name: str) -> Average:
+        return average_of(self.optimizer, self.layers[name].values)
+
+    def _window(self) -> int:
+        decay = max(average_of(self.optimizer, layer.values).decay for layer in self.layers.values())
+        return math.ceil(math.log(FORGOTTEN) / math.log(decay)) if 0 < decay < 1 else self.every
 
 
 def plan(views: Mapping[str, LayerView], rate: float, redistribute: bool = True) -> dict[str, LayerPlan]:

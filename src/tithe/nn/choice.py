@@ -21,7 +21,8 @@ from tithe.ops import dispatch
 if TYPE_CHECKING:
     from tithe.nn.layer import SparseLayer
 
-KERNELS = ("auto", "sparse", "dense")
+KERNELS = ("auto", "sparse", "dense", "by-density")
+DENSE_FROM = 0.35  # where a sparse linear layer breaks even with a dense one (docs/performance.md)
 ALWAYS_SPARSE = 0.15  # up to here sparse has won on every shape and machine measured: nothing dense is ever made
 ROUNDS = 3
 
@@ -32,7 +33,7 @@ def checked(kernel: str) -> str:
     """The name itself.
 
     Raises:
-        UsageError: it is none of "auto", "sparse" and "dense".
+        UsageError: it is none of "auto", "sparse", "dense" and "by-density".
     """
     if kernel not in KERNELS:
         raise UsageError(f"kernel {kernel!r} was given; allowed are {', '.join(map(repr, KERNELS))}")
@@ -42,9 +43,13 @@ def checked(kernel: str) -> str:
 def kernel_for(layer: SparseLayer, x: Tensor) -> str:
     """What computes this input [N, ...], "sparse" or "dense": as the layer was told, the faster one if that is "auto".
 
+    "by-density" is dense from 35 % of the weights on, whatever the machine: no clock decides.
+
     The choice may differ from one run to the next, and with it the last bits of the result; so where torch was asked
     for deterministic algorithms, and where there is nothing to measure (while compiling, off the CPU), it is "sparse".
     """
+    if layer.kernel == "by-density":
+        return "dense" if layer.density >= DENSE_FROM else "sparse"
     if layer.kernel != "auto":
         return layer.kernel
     if layer.density <= ALWAYS_SPARSE or torch.are_deterministic_algorithms_enabled():

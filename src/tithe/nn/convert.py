@@ -67,8 +67,9 @@ def sparsify(
         generator: draws the topology; torch's global one if None.
         init: "fan_in" scales each kept weight by sqrt(dense fan-in / the neuron's own fan-in), so that every neuron
             starts with the variance its dense twin was given; "keep" copies the weights as they are (trained models).
-        kernel: what computes the layers: "sparse", "dense", or "auto", which above 15 % density measures once for each
-            shape which of the two is faster; `layer.kernel` changes it, `layer.kernel_used` says which ran.
+        kernel: what computes the layers: "sparse", "dense", "by-density" (dense from 35 % on), or "auto", which above
+            15 % density measures once for each shape which is faster; `layer.kernel` changes it, `layer.kernel_used`
+            says which ran.
 
     Returns:
         The same model. Only exact nn.Linear and nn.Conv2d are replaced, hooks going along: subclasses, and modules

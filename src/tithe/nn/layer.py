@@ -63,7 +63,7 @@ class SparseLayer(nn.Module):
     @property
     def topology(self) -> Topology:
         """Which weights exist."""
-        return Topology(self.matrix_shape, self.packed)
+        return Topology(self.matrix_shape, self.packed) if self.packed.numel() else self._full_topology()
 
     @property
     def nnz(self) -> int:
@@ -133,6 +133,7 @@ class SparseLayer(nn.Module):
 
     def _compute(self, x: Tensor) -> Tensor:
         """x [N, ...] through the chosen kernel; the scout, if there is one, sees it."""
+        self._hold_what_is_needed()
         self.kernel_used = kernel_for(self, x)
         y = self.dense_forward(x) if self.kernel_used == "dense" else self.sparse_forward(x)
         return self._observed(x, y)
@@ -142,8 +143,22 @@ class SparseLayer(nn.Module):
             return ""
         return f", kernel={self.kernel}" + (f" ({self.kernel_used})" if self.kernel == "auto" else "")
 
+    def _hold_what_is_needed(self) -> None:
+        """A full layer on the dense kernel needs no topology: without it dense training costs what it does in torch."""
+        needless = self.kernel in ("dense", "by-density") and self.nnz == math.prod(self.weight_shape)
+        if needless and self.packed.numel():
+            self.packed = self.packed.new_empty(0)
+        elif not needless and not self.packed.numel():
+            self.packed = self._full_topology().packed
+
+    def _full_topology(self) -> Topology:
+        everywhere = torch.arange(math.prod(self.weight_shape))
+        return Topology.from_positions(everywhere, self.matrix_shape).to(self.packed.device)
+
     def _scattered(self) -> Tensor:
         """The dense weight, differentiable in the values."""
+        if self.nnz == math.prod(self.weight_shape):
+            return self.values.view(self.weight_shape)
         if self._positions is None or self._positions[0] is not self.packed:
             self._positions = (self.packed, self.topology.positions())
         flat = self.values.new_zeros(math.prod(self.weight_shape))

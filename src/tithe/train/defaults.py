@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+from tithe.errors import UsageError
+from tithe.methods import find
 from tithe.train.recipe import Recipe
 
 _MNIST = Recipe(model="lenet-300-100", batch_size=100, lr=0.1, lr_drops=(25 / 60, 50 / 60))
@@ -34,7 +36,11 @@ def complete(data: str, given: dict[str, Any]) -> Recipe:
     """The recipe for the data set called `data`: its defaults, overruled by what was `given` (not None).
 
     Raises:
-        UsageError: a value is out of range; the message says what is allowed.
+        UsageError: a value is out of range, or there is no such method; the message says what is allowed.
     """
     changes = {name: value for name, value in given.items() if value is not None}
-    return dataclasses.replace(DEFAULTS.get(data, OWN_DATA), **changes)
+    entry = find(changes.get("method", Recipe.method))
+    if "budget" in changes and entry.start != "sparse" and "budget" not in entry.defaults():
+        raise UsageError(f"method {entry.name} has no budget to choose: leave --budget out.")
+    own = {"budget": entry.budget, "rewire_every": entry.every}
+    return dataclasses.replace(DEFAULTS.get(data, OWN_DATA), **own | changes)

@@ -84,6 +84,8 @@ class Training:
         """
         self._resume()
         with self.spending.metered():
+            if self.step == 0:
+                self._prepare()
             while self.epoch < self.recipe.epochs:
                 self._run_epoch()
 
@@ -121,14 +123,33 @@ class Training:
             "training_flop": self.flop.total,
             "density": nnz / logical,
             "nnz": nnz,
-            "lr": self.timetable.lr(self.recipe.lr, self.step),
+            "lr": self._lr(),
         }
+
+    def _lr(self) -> float:
+        """The learning rate of this step."""
+        method = self.network.method
+        return self.timetable.lr(self.recipe.lr, method.schedule_step(self.step) if method is not None else self.step)
+
+    def _prepare(self) -> None:
+        """Let the method look at the first batch; what that costs is part of training."""
+        method = self.network.method
+        if method is None or not method.needs_loss:
+            return
+        start = time.perf_counter()
+        raw, labels = next(epoch_batches(self.dataset.x_train, self.dataset.y_train, self.recipe, 1))
+        x = self.normalise(raw)
+        self.network.model.train()
+        self.peaks.note(footprint(self.network.model, self.network.optimizer, method.prepare_bytes()))
+        with self.flop.counted(self.network.nnz(), (len(labels), -1)):
+            method.prepare(lambda: F.cross_entropy(self._outputs(x) / method.temperature, labels))
+        self.seconds += time.perf_counter() - start
 
     def _train_step(self, x: Tensor, labels: Tensor, epoch: int) -> tuple[float, int]:
         """One optimizer step; the loss and how many of the batch were classified rightly."""
         self.step += 1
         for group in self.network.optimizer.param_groups:
-            group["lr"] = self.timetable.lr(self.recipe.lr, self.step)
+            group["lr"] = self._lr()
         situation = (len(labels), int(self.network.scouting))
         with self.flop.counted(self.network.nnz(), situation):
             return self._learn(x, labels, epoch)
@@ -159,11 +180,12 @@ class Training:
     def _sample_memory(self) -> None:
         """Measure when something may have changed size: in the first two steps, in which gradients and optimizer state
         appear, and around every start and end of scouting, so also before and after every rewiring."""
-        scout_bytes = self.network.method.scout_bytes() if self.network.method is not None else 0
-        situation = (scout_bytes, self.network.nnz())
+        method = self.network.method
+        scout_bytes, held_bytes = (method.scout_bytes(), method.held_bytes()) if method is not None else (0, 0)
+        situation = (scout_bytes, held_bytes, self.network.nnz())
         if situation != self._sampled or self.step < 3:
             self._sampled = situation
-            self.peaks.note(footprint(self.network.model, self.network.optimizer, scout_bytes))
+            self.peaks.note(footprint(self.network.model, self.network.optimizer, scout_bytes, held_bytes))
 
     @torch.no_grad()
     def _evaluate(self) -> tuple[float, float]:

@@ -17,7 +17,7 @@ class Footprint:
     weights: int = 0  # values, biases, norms and their running statistics
     indices: int = 0  # topologies, their transposes and permutations
     gradients: int = 0
-    optimizer: int = 0
+    optimizer: int = 0  # with what the method keeps over many steps
     scouting: int = 0  # dense accumulators
 
     @property
@@ -26,7 +26,7 @@ class Footprint:
         return self.weights + self.indices + self.gradients + self.optimizer + self.scouting
 
 
-def footprint(model: nn.Module, optimizer: Optimizer, scout_bytes: int) -> Footprint:
+def footprint(model: nn.Module, optimizer: Optimizer, scout_bytes: int, held_bytes: int = 0) -> Footprint:
     """What is alive now. Memory that two tensors share is counted once, for the first of the categories."""
     seen: set[int] = set()
     parameters = list(model.parameters())
@@ -35,7 +35,7 @@ def footprint(model: nn.Module, optimizer: Optimizer, scout_bytes: int) -> Footp
         indices=indices,
         weights=_bytes([*parameters, *model.buffers()], seen),
         gradients=_bytes((p.grad for p in parameters if p.grad is not None), seen),
-        optimizer=_bytes((t for state in optimizer.state.values() for t in state.values()), seen),
+        optimizer=held_bytes + _bytes((t for state in optimizer.state.values() for t in state.values()), seen),
         scouting=scout_bytes,
     )
 

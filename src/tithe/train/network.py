@@ -2,14 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
 
 import tithe
-from tithe.methods import METHODS
+from tithe.methods import Entry, find
+from tithe.methods.base import Method
 from tithe.nn import sparse_layers
 from tithe.train import models
 from tithe.train.data import Dataset
@@ -22,7 +22,7 @@ class Network:
 
     model: nn.Module
     optimizer: Optimizer
-    method: Any | None
+    method: Method | None
 
     @property
     def scouting(self) -> bool:
@@ -37,16 +37,34 @@ class Network:
 def sparse_network(recipe: Recipe, dataset: Dataset) -> Network:
     """The recipe's network, sparse, with what rewires it."""
     model = _dense_model(recipe, dataset)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    # The kernel is not chosen by the clock: a resumed run could choose another, and end with other bits.
-    tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=generator, kernel="sparse")
+    entry = find(recipe.method)
+    _as_it_starts(entry, recipe, model)
     optimizer = _optimizer(recipe, model)
-    steps = timetable(recipe, len(dataset.y_train))
-    options = {name: getattr(recipe, name) for name in ("rate", "scout_steps") if getattr(recipe, name) is not None}
-    method = METHODS[recipe.method](
-        model, optimizer, every=steps.rewire_every, total_steps=steps.total_steps, **options
-    )
-    return Network(model, optimizer, method)
+    return Network(model, optimizer, _method(entry, recipe, len(dataset.y_train), model, optimizer))
+
+
+def _as_it_starts(entry: Entry, recipe: Recipe, model: nn.Module) -> None:
+    """Make the dense model what the method is given."""
+    # No kernel is chosen by the clock: a resumed run could choose another, and end with other bits.
+    if entry.start == "sparse":
+        generator = torch.Generator().manual_seed(recipe.seed)
+        tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=generator, kernel="sparse")
+    elif entry.start == "dense":
+        tithe.sparsify(model, 1.0, kernel="by-density")
+
+
+def _method(entry: Entry, recipe: Recipe, n_train: int, model: nn.Module, optimizer: Optimizer) -> Method:
+    steps = timetable(recipe, n_train)
+    offered = {
+        "every": steps.rewire_every,
+        "total_steps": steps.total_steps,
+        "density": recipe.density,
+        "budget": recipe.budget,
+        "seed": recipe.seed,
+    }
+    given = {"every": recipe.rewire_every, "rate": recipe.rate, "scout_steps": recipe.scout_steps}
+    given = {name: value for name, value in given.items() if value is not None}
+    return entry.make(model, optimizer, offered, given)
 
 
 def dense_network(recipe: Recipe, dataset: Dataset) -> Network:

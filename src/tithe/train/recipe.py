@@ -101,7 +101,7 @@ def _check_density(recipe: Recipe) -> None:
 
 
 def _check_budget(recipe: Recipe) -> None:
-    _check_choice("budget", recipe.budget, ("erk", "uniform"))
+    _check_choice("budget", recipe.budget, ("erk", "uniform", "global"))
 
 
 def _check_whole_numbers(recipe: Recipe) -> None:

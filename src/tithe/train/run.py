@@ -14,7 +14,6 @@ import tithe
 from tithe.cost.hardware import PROCESSOR
 from tithe.cost.rates import Rates
 from tithe.errors import Diverged, UsageError
-from tithe.methods import METHODS
 from tithe.report import curves, first_layer
 from tithe.train import data, recording
 from tithe.train.batches import check_augmentation
@@ -67,7 +66,6 @@ def run(
     Rates.on(PROCESSOR, **job.rates)  # says what is wrong with them before anything is done
     record = recorded(job.out, job.resume)
     recipe = _recipe(job, record)
-    _check_method(recipe.method)
     if record is not None and job.data in (None, record["data"]["spec"]):
         finished = _finished(job.out, recipe)
         if finished is not None:
@@ -143,11 +141,6 @@ def _recipe(job: Job, record: dict[str, Any] | None) -> Recipe:
                 "without that option or choose another folder with --out."
             )
     return dataclasses.replace(recipe, **given)
-
-
-def _check_method(name: str) -> None:
-    if name not in METHODS:
-        raise UsageError(f"method {name!r} is not known: choose one of {', '.join(METHODS)}.")
 
 
 def _load(

@@ -1,0 +1,87 @@
+"""L1: a penalty pulls all weights to zero while the network is dense; then the smallest are pruned.
+
+Han, Pool, Tran, Dally 2015, arXiv 1506.02626, section 3.1 ("L1 regularization ... gives better accuracy after pruning,
+but before retraining"). Differs from the paper in what `tithe.methods.one_shot` says, and in:
+
+1. The penalty is applied as soft thresholding after each step, so weights become exactly zero.
+2. The paper gives no strength. Unless one is given it is such that the penalty is a given share of the first batch's
+   loss and penalty together, as Lym et al. 2019 (PruneTrain, arXiv 1901.09290), section 3.1, choose theirs.
+3. Fine-tuning is without penalty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tithe.methods.base import check_not_negative
+from tithe.methods.one_shot import OneShot
+from tithe.methods.penalty import check_share, step_length, strength_for
+
+
+class L1(OneShot):
+    """Trains a dense model with an L1 penalty, prunes, goes on with the rest (Han et al. 2015, arXiv 1506.02626).
+
+    Args:
+        model: sparsified at density 1, so that there is something to prune.
+        optimizer: holds its values; the penalty's steps are as long as its own.
+        total_steps: steps of the whole training, fine-tuning included.
+        density: fraction of the weights that exist at last.
+        budget: what each layer keeps: "global" (the largest weights of all layers), "uniform" or "erk".
+        prune_at: fraction of the training after which to prune.
+        strength: what the sum of all |weight| is multiplied with; None: by `share`, and `prepare(loss)` must be called.
+        share: of the first batch's loss and penalty together, that of the penalty.
+
+    Raises:
+        UsageError: an argument out of range, a model without sparse layers or with nothing to prune.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        total_steps: int,
+        density: float,
+        budget: str = "global",
+        prune_at: float = 0.5,
+        strength: float | None = None,
+        share: float = 0.2,
+    ) -> None:
+        check_not_negative(strength=strength)
+        check_share(share)
+        super().__init__(model, optimizer, total_steps=total_steps, density=density, budget=budget, prune_at=prune_at)
+        self.strength, self.share = strength, share
+
+    @property
+    def needs_loss(self) -> bool:
+        """Until its strength is known."""
+        return self.strength is None
+
+    def prepare(self, loss: Callable[[], Tensor]) -> None:
+        """Choose the strength by one batch's loss, where none was given."""
+        if self.strength is None:
+            penalty = sum(float(layer.values.detach().abs().sum()) for layer in self.layers.values())
+            self.strength = strength_for(loss, penalty, self.share)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Steps, history and the strength."""
+        return super().state_dict() | {"strength": self.strength}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was saved; load the model's and the optimizer's state first."""
+        super().load_state_dict(state)
+        self.strength = state["strength"]
+
+    @torch.no_grad()
+    def _after_optimizer(self, finite: bool) -> None:
+        if self.steps > self.prune_step or self.strength is None:
+            return
+        for layer in self.layers.values():
+            shrink = self.strength * step_length(self.optimizer, layer.values)
+            values = layer.values
+            values.copy_(values.sign() * (values.abs() - shrink).clamp_(min=0))
