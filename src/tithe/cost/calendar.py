@@ -73,7 +73,7 @@ def calendar(epoch: Epoch, epochs: int, every: int | None, window: int) -> Calen
         if number is not None and number < 1:
             raise UsageError(f"{what} {number} is not possible: give 1 or more.")
     total = epochs * epoch.steps
-    rewirings = (total - 1) // every if every else 0
+    rewirings = (total - 1) // every if every is not None else 0
     window = min(window, every or window)
     scouted = rewirings * window
     scouted_last = 0

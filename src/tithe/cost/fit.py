@@ -54,7 +54,7 @@ class Peaks:
         self._batch = max(kind.batch for kind in work.calendar.steps)
         self._scouts = any(kind.scouting for kind in work.calendar.steps)
         self.known = known.density
-        self.other = known.density / 2 if known.density > 0.5 else 2 * known.density
+        self.other = known.density / 2 if known.density > 0.5 else 1.0
 
     def at(self, density: float, scouting: bool) -> float:
         """Bytes, outside scouting or at every moment."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from tithe.cost.calendar import Calendar, Kind
 from tithe.cost.calibrate import StepTimes
 from tithe.cost.figure import Figure
-from tithe.cost.hardware import Hardware
 from tithe.cost.rates import Cost, Rates
 from tithe.cost.rehearsal import Loss, MakeOptimizer, Rehearsal, Sparse, Step
 
@@ -75,46 +74,60 @@ class Half:
 class Rehearsed:
     """The steps that a half has, and the network they were rehearsed with."""
 
-    steps: dict[Kind, Step]
+    sparse: bool
+    steps: dict[Kind, Step]  # full batches first, those without scouting before those with it
     density: float
     weights: int
 
 
-def rehearsed(work: Work, density: float | None) -> Rehearsed:
-    """Rehearse a step of each kind; the dense half never scouts."""
+def rehearsed(work: Work, density: float | None, dense: Rehearsed | None = None) -> Rehearsed:
+    """Rehearse a step of each kind at this density; None: dense.
+
+    Where the rehearsed `dense` half shows that FLOP go with the batch, as they do unless a model mixes its examples,
+    the smaller last batches of an epoch are not rehearsed again.
+    """
     twin = work.rehearsal(density)
-    kinds = sorted({_kind(kind, density) for kind in work.calendar.steps}, key=lambda k: (-k.batch, k.scouting))
-    steps = {kind: twin.step(*work.batch(kind.batch), scouting=kind.scouting) for kind in kinds}
+    kinds = {_kind(kind, density is not None) for kind in work.calendar.steps}
+    ordered = sorted(kinds, key=lambda kind: (-kind.batch, kind.scouting))
+    steps: dict[Kind, Step] = {}
+    for kind in ordered:
+        full = steps.get(Kind(ordered[0].batch, kind.scouting))
+        if full is not None and dense is not None and _goes_with_batch(dense):
+            steps[kind] = replace(full, flop=full.flop // ordered[0].batch * kind.batch)
+        else:
+            steps[kind] = twin.step(*work.batch(kind.batch), scouting=kind.scouting)
     logical = sum(math.prod(layer.weight_shape) for layer in twin.layers.values())
     weights = sum(p.numel() for p in twin.model.parameters())
-    return Rehearsed(steps, twin.nnz() / logical if logical else 1.0, weights)
+    return Rehearsed(density is not None, steps, twin.nnz() / logical if logical else 1.0, weights)
+
+
+def _goes_with_batch(found: Rehearsed) -> bool:
+    each = {(step.flop / kind.batch) for kind, step in found.steps.items()}
+    return len(each) == 1 and each.pop().is_integer()
 
 
 def half(
     work: Work,
-    density: float | None,
+    found: Rehearsed,
     rates: Rates,
-    hardware: Hardware,
-    times: StepTimes | None,
-    dense_flop: Callable[[Kind], int] | None = None,
+    times: StepTimes | None = None,
+    dense: Rehearsed | None = None,
 ) -> Half:
-    """The half of this density; None: dense.
+    """What the rehearsed half would take.
 
     Args:
         work: what is to be trained.
-        density: fraction of the weights that exist.
+        found: its rehearsed steps.
         rates: prices, for `rates.devices` workers that share each epoch.
-        hardware: where.
         times: measured steps, where there are any.
-        dense_flop: FLOP of a dense step, where the sparse one is computed densely.
+        dense: where the sparse half is computed densely, the dense half's steps.
     """
-    found = rehearsed(work, density)
-    calendar = {_kind(kind, density): 0 for kind in work.calendar.steps}
+    calendar = dict.fromkeys(found.steps, 0)
     for kind, count in work.calendar.steps.items():
-        calendar[_kind(kind, density)] += count
-    flops = {kind: _flop(kind, step, found.steps, dense_flop) for kind, step in found.steps.items()}
-    flop = _total(flops, calendar, rates.devices, moves=density is not None and work.calendar.rewirings > 0)
-    seconds = _seconds(calendar, work, flop, density, rates, hardware, times)
+        calendar[_kind(kind, found.sparse)] += count
+    flops = {kind: _flop(kind, step, found.steps, dense) for kind, step in found.steps.items()}
+    flop = _total(flops, calendar, rates.devices, moves=found.sparse and work.calendar.rewirings > 0)
+    seconds = _measured(calendar, work, found, times) if times else _modelled(work, flop, found, rates)
     first = next(iter(found.steps))  # a full batch; without scouting, if there are such steps
     scouting = next((kind for kind in found.steps if kind.scouting), first)
     plain, scout = found.steps[first], found.steps[scouting]
@@ -136,16 +149,18 @@ def half(
     )
 
 
-def _kind(kind: Kind, density: float | None) -> Kind:
-    return kind if density is not None else Kind(kind.batch, False)
+def _kind(kind: Kind, sparse: bool) -> Kind:
+    """The dense half never scouts."""
+    return kind if sparse else Kind(kind.batch, False)
 
 
-def _flop(kind: Kind, step: Step, steps: dict[Kind, Step], dense: Callable[[Kind], int] | None) -> int:
+def _flop(kind: Kind, step: Step, steps: dict[Kind, Step], dense: Rehearsed | None) -> int:
     """What really runs: where there is no sparse kernel all weights are multiplied; scouting comes on top of either."""
     if dense is None:
         return step.flop
-    plain = steps.get(Kind(kind.batch, False))
-    return dense(kind) + (step.flop - plain.flop if kind.scouting and plain else 0)
+    without = Kind(kind.batch, False)
+    scouting = step.flop - steps[without].flop if kind.scouting and without in steps else 0
+    return dense.steps[without].flop + scouting
 
 
 def _total(flops: dict[Kind, int], calendar: dict[Kind, int], workers: int, moves: bool) -> Figure:
@@ -156,26 +171,20 @@ def _total(flops: dict[Kind, int], calendar: dict[Kind, int], workers: int, move
     return Figure(total, "FLOP", "counted", source=f"{_REHEARSED}, times their number")
 
 
-def _seconds(
-    calendar: dict[Kind, int],
-    work: Work,
-    flop: Figure,
-    density: float | None,
-    rates: Rates,
-    hardware: Hardware,
-    times: StepTimes | None,
-) -> Figure:
-    if times is not None:
-        full = max(kind.batch for kind in calendar)
-        plain, scouting = (
-            sum(count * kind.batch / full for kind, count in calendar.items() if kind.scouting == which)
-            for which in (False, True)
-        )
-        value, low, high = times.seconds(plain, scouting, work.calendar.rewirings if density is not None else 0)
-        source = "a few measured steps x their number; the interval is that of the middle half of the steps"
-        return Figure(value, "s", "modelled", low, high, source)
+def _measured(calendar: dict[Kind, int], work: Work, found: Rehearsed, times: StepTimes) -> Figure:
+    full = max(kind.batch for kind in calendar)
+    plain, scouting = (
+        sum(count * kind.batch / full for kind, count in calendar.items() if kind.scouting == which)
+        for which in (False, True)
+    )
+    value, low, high = times.seconds(plain, scouting, work.calendar.rewirings if found.sparse else 0)
+    source = "a few measured steps x their number; the interval is that of the middle half of the steps"
+    return Figure(value, "s", "modelled", low, high, source)
+
+
+def _modelled(work: Work, flop: Figure, found: Rehearsed, rates: Rates) -> Figure:
     speed = rates.flop_per_second
-    if density is not None and hardware.kernels:
+    if found.sparse and work.kernels:
         speed = speed.times(SPARSE_SHARE, "FLOP/s", f"{speed.source} x the sparse kernels' share of it")
     return flop.over(speed.times(rates.devices, "FLOP/s"), "s", f"FLOP / ({speed.source})")
 

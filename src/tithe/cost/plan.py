@@ -88,8 +88,9 @@ def plan(
         raise UsageError(f"workers {workers} is not possible: give 1 or more.")
     make, size = optimizer_called(optimizer), len(x) if isinstance(x, Tensor) else x[0]
     epoch = Epoch.of(-(-examples // workers), size)
-    every = rewire_every or epoch.steps
-    days = calendar(epoch, epochs, every, scout_steps or scout_window(make, every))
+    every = epoch.steps if rewire_every is None else rewire_every
+    window = scout_window(make, every) if scout_steps is None else scout_steps
+    days = calendar(epoch, epochs, every, window)
     sparse = Sparse(density, budget, tuple(keep_dense))
     work = Work(model, make, sparse, loss or cross_entropy, _batches(x), days, bf16)
     times = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,6 @@ from torch._subclasses import fake_tensor
 
 from tithe import human
 from tithe.cost import hardware as machines
-from tithe.cost.calendar import Kind
 from tithe.cost.calibrate import StepTimes
 from tithe.cost.figure import Figure
 from tithe.cost.fit import ON_CHIP, Fit, Peaks, fit
@@ -116,9 +115,11 @@ def priced(
     memory, work = _memory(device_memory, device), replace(work, kernels=device.kernels)
     known = Rates.on(device, devices=workers, dtype=_dtype(device, work.bf16), **(rates or {}))
     with _followed():
-        dense = half(work, None, known, device, times.dense if times else None)
-        charged = None if device.kernels else _dense_flop(work)
-        sparse = half(work, work.sparse.density, known, device, times.sparse if times else None, charged)
+        dense_steps = rehearsed(work, None)
+        sparse_steps = rehearsed(work, work.sparse.density, dense_steps)
+        dense = half(work, dense_steps, known, times.dense if times else None)
+        computed_densely = None if device.kernels else dense_steps
+        sparse = half(work, sparse_steps, known, times.sparse if times else None, computed_densely)
         peaks = Peaks(work, sparse)
         return Plan(
             sparse=sparse,
@@ -145,11 +146,6 @@ def _dtype(device: Hardware, bf16: bool) -> str:
     """In which numbers the device would compute: what is asked for, or else what it has a peak for."""
     wanted = "bfloat16" if bf16 else "float32"
     return wanted if wanted in device.peaks or not device.peaks else next(iter(device.peaks))
-
-
-def _dense_flop(work: Work) -> Callable[[Kind], int]:
-    steps = rehearsed(work, None).steps
-    return lambda kind: steps[Kind(kind.batch, False)].flop
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from tithe.cost.live import Live
 from tithe.cost.memory import Footprint, footprint
+from tithe.errors import UsageError
 from tithe.nn import SparseConv2d, sparse_layers
 from tithe.nn.convert import hollow
 from tithe.nn.dense_gradient import COPIED, LEAST_LENGTH, takes
@@ -60,6 +61,9 @@ class Rehearsal:
         bf16: whether the passes run under torch.autocast("cpu", torch.bfloat16).
         kernels: whether the sparse kernels run; else each layer makes its dense weight for the time of a call. FLOP are
             counted as the kernels do them all the same.
+
+    Raises:
+        UsageError: as `sparsify`; or the model has nothing to train.
     """
 
     def __init__(
@@ -71,10 +75,13 @@ class Rehearsal:
         bf16: bool = False,
         kernels: bool = True,
     ) -> None:
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise UsageError("the model has no parameters to train; give another one.")
         self._mode, self._live = FakeTensorMode(), Live(self._rose)
         self._loss, self._bf16 = loss, bf16
         self._scouts: dict[str, _FakeScout] = {}
-        self._first, self._stepping, self._activations = True, False, 0
+        self._activations = 0
+        self._base: int | None = None  # B, what a step finds
         with self._mode, self._live:
             self.model = _fake_twin(model)
             if sparse is not None:
@@ -82,7 +89,9 @@ class Rehearsal:
             self.layers = sparse_layers(self.model)
             for layer in self.layers.values():
                 _as_really_computed(layer, kernels)
-            self.optimizer = optimizer(self.model.parameters())
+            self._parameters = list(self.model.parameters())
+            self.optimizer = optimizer(self._parameters)
+            self._make_state()
 
     def nnz(self) -> int:
         """Existing weights of the sparse layers."""
@@ -92,15 +101,19 @@ class Rehearsal:
         """One step with optimizer state; x and y are looked at for shape and dtype only."""
         with self._mode, self._live:
             x, y = _fake(x), _fake(y)
-            if self._first:
-                self._run(x, y)
-            self._first = False
             with self._scouted(scouting):
                 self._live.restart()
-                self._stepping, self._activations = True, 0
+                self._base, self._activations = self._held().total, 0
                 held = self._run(x, y)
-                self._stepping = False
+                self._base = None
         return Step(self._live.flop, self._live.peak, held, self._activations)
+
+    def _make_state(self) -> None:
+        """An optimizer makes its state in its first step."""
+        for parameter in self._parameters:
+            parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
 
     def _run(self, x: Tensor, y: Any) -> Footprint:
         """As `tithe train` steps: outputs and loss live until the end, gradients are freed then."""
@@ -132,14 +145,15 @@ class Rehearsal:
         return footprint(self.model, self.optimizer, sum(scout.nbytes() for scout in self._scouts.values()))
 
     def _rose(self, alive: int) -> None:
-        """At a new peak: what of it is activations."""
-        if self._stepping:
-            self._activations = max(self._activations, alive - self._held().total)
+        """At a new peak: what of it is neither there between steps nor a gradient."""
+        if self._base is not None:
+            gradients = sum(p.grad.nbytes for p in self._parameters if p.grad is not None)
+            self._activations = max(self._activations, alive - self._base - gradients)
 
 
 class _FakeScout(Scout):
-    """Scouts in shapes only. A dense gradient is made a few rows at a time, and a convolution's in pieces of those: here
-    the first rows and the first piece stand for all, and FLOP are those of the whole."""
+    """Scouts in shapes only. A dense gradient is made a few rows at a time, and a convolution's in pieces of those:
+    here the first rows and the first piece stand for all, and FLOP are those of the whole."""
 
     def __init__(self, layer: SparseLayer, average: Average, live: Live) -> None:
         super().__init__(layer, average)

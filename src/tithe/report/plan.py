@@ -43,19 +43,26 @@ def cost_table(plan: Plan) -> Table:
     """What the whole training takes."""
     sparse, dense = plan.sparse, plan.dense
     rows: list[tuple[str, Figure | None, Figure | None]] = [
-        ("FLOP of a step", sparse.step_flop, dense.step_flop),
-        ("FLOP of a scouting step", sparse.scouting_step_flop, None),
+        ("FLOP, step", sparse.step_flop, dense.step_flop),
+        ("FLOP, scouting step", sparse.scouting_step_flop, None),
         ("training FLOP", sparse.flop, dense.flop),
         ("time", sparse.seconds, dense.seconds),
+        ("  at least", *(_end(half.seconds, half.seconds.least) for half in (sparse, dense))),
+        ("  at most", *(_end(half.seconds, half.seconds.most) for half in (sparse, dense))),
         ("energy", sparse.cost.kwh, dense.cost.kwh),
         ("CO2", sparse.cost.kg_co2, dense.cost.kg_co2),
         ("rent", sparse.cost.usd, dense.cost.usd),
         ("electricity", sparse.cost.usd_electricity, dense.cost.usd_electricity),
     ]
     if plan.rates.devices > 1:
-        rows.append(("sent a step, each worker", sparse.exchanged, dense.exchanged))
-        rows.append(("sent a rewiring", sparse.exchanged_rewiring, None))
-    return _table("Training", plan, rows, _assumed(plan), with_interval=True)
+        rows.append(("each sends, a step", sparse.exchanged, dense.exchanged))
+        rows.append(("each sends, a rewiring", sparse.exchanged_rewiring, None))
+    return _table("Training", plan, rows, _assumed(plan))
+
+
+def _end(figure: Figure, value: float) -> Figure | None:
+    """An end of the interval, where there is one."""
+    return Figure(value, figure.unit, figure.how) if figure.has_interval else None
 
 
 def _table(
@@ -63,7 +70,6 @@ def _table(
     plan: Plan,
     rows: Sequence[tuple[str, Figure | None, Figure | None]],
     caption: str,
-    with_interval: bool = False,
 ) -> Table:
     shown = Table(title=title, caption=caption, box=SIMPLE_HEAD, title_style="bold", caption_style="")
     shown.title_justify = shown.caption_justify = "left"
@@ -74,18 +80,10 @@ def _table(
     for label, sparse, dense in rows:
         if sparse is None and dense is None:
             continue
-        cells = [_cell(figure, with_interval) for figure in (sparse, dense)]
+        cells = [_MISSING if figure is None else figure.number() for figure in (sparse, dense)]
         known = next(figure.how for figure in (sparse, dense) if figure is not None)
         shown.add_row(label, *cells, _ratio(sparse, dense), known)
     return shown
-
-
-def _cell(figure: Figure | None, with_interval: bool) -> str:
-    if figure is None:
-        return _MISSING
-    if with_interval and figure.has_interval and figure.unit == "s":
-        return f"{figure.number()}\n{figure.interval()}"
-    return figure.number()
 
 
 def _ratio(sparse: Figure | None, dense: Figure | None) -> str:
