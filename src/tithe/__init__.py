@@ -15,6 +15,7 @@ from tithe.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from tithe.cost.meter import Meter
+    from tithe.cost.plan import plan
     from tithe.methods.deepr import DeepR
     from tithe.methods.dsr import DSR
     from tithe.methods.gradual_magnitude import GradualMagnitude
@@ -54,6 +55,7 @@ __all__ = [
     "Topology",
     "UsageError",
     "densify",
+    "plan",
     "sparse_layers",
     "sparsify",
 ]
@@ -66,6 +68,7 @@ _HOMES = {entry.home.split(":")[1]: "tithe.methods" for entry in METHODS.values(
     "SparseLinear": "tithe.nn",
     "Topology": "tithe.topology",
     "densify": "tithe.nn",
+    "plan": "tithe.cost.plan",
     "sparse_layers": "tithe.nn",
     "sparsify": "tithe.nn",
 }
