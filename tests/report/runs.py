@@ -7,7 +7,7 @@ from tithe.cost.bill import Bill, Reading
 from tithe.cost.figure import Figure
 from tithe.cost.run import Point, Run
 
-HOSTILE = "<script>alert(1)</script>\"'&amp;<img src=http://evil.example/x onerror=alert(1)>$\\frac{$ --> {{ 7*7 }}"
+HOSTILE = "$\\frac{$ <script>alert(1)</script>\"'&amp;<img src=http://evil.example/x onerror=alert(1)> --> {{ 7*7 }}"
 
 
 def bill(flop: float, seconds: float) -> dict[str, Any]:
