@@ -11,7 +11,13 @@ import click
 
 from tithe.errors import Diverged, UsageError
 
-VERBS = {"train": "tithe.cli.train", "plan": "tithe.cli.plan", "runs": "tithe.cli.runs", "bench": "tithe.cli.bench"}
+VERBS = {
+    "train": "tithe.cli.train",
+    "plan": "tithe.cli.plan",
+    "runs": "tithe.cli.runs",
+    "report": "tithe.cli.report",
+    "bench": "tithe.cli.bench",
+}
 """Verb -> the module whose `command` it is."""
 
 STATUS_DIVERGED = 1
