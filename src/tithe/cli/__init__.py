@@ -15,6 +15,7 @@ VERBS = {
     "train": "tithe.cli.train",
     "plan": "tithe.cli.plan",
     "runs": "tithe.cli.runs",
+    "compare": "tithe.cli.compare",
     "report": "tithe.cli.report",
     "bench": "tithe.cli.bench",
 }

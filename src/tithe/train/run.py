@@ -48,10 +48,14 @@ class Job:
     rates: dict[str, Any] = field(default_factory=dict)  # arguments of Rates.on
     ledger: bool = True  # whether the run is recorded
     plan: bool = True  # whether it is planned first; a few steps are measured for that
+    pictures: bool = True  # whether curves are drawn
 
 
 def run(
-    job: Job, watch: Callable[[Tick], None] = lambda tick: None, watch_download: data.Progress | None = None
+    job: Job,
+    watch: Callable[[Tick], None] = lambda tick: None,
+    watch_download: data.Progress | None = None,
+    trained: Callable[[Training], None] = lambda training: None,
 ) -> dict[str, Any]:
     """Do the job, or what is left of it; the report, as written to `report.json`.
 
@@ -59,6 +63,7 @@ def run(
         job: what was asked for.
         watch: called a few times a second while a network trains, and after each epoch.
         watch_download: called with file name, bytes done and bytes in all while a file is fetched.
+        trained: called with each half when it is trained, before `report.json` says that the run is finished.
 
     Raises:
         UsageError: something in the job is not possible. Nothing has been written.
@@ -84,11 +89,12 @@ def run(
     start = {"format": FORMAT, "tithe": tithe.__version__, "uid": uid, "data": source, "recipe": plain(recipe)}
     start["plan"] = plan
     with claimed(job.out, start):
-        halves = {"sparse": _train("sparse", sparse, dataset, recipe, job, start, watch)}
+        halves = {"sparse": _train("sparse", sparse, dataset, recipe, job, start, watch, trained)}
         del sparse  # its memory is not the dense half's
         if recipe.compare == "dense":
-            halves["dense"] = _train("dense", dense_network(recipe, dataset), dataset, recipe, job, start, watch)
-        return _finish(job.out, report(dataset, recipe, halves["sparse"], halves.get("dense"), plan))
+            dense = dense_network(recipe, dataset)
+            halves["dense"] = _train("dense", dense, dataset, recipe, job, start, watch, trained)
+        return _finish(job, report(dataset, recipe, halves["sparse"], halves.get("dense"), plan))
 
 
 def _train(
@@ -99,6 +105,7 @@ def _train(
     job: Job,
     start: dict[str, Any],
     watch: Callable[[Tick], None],
+    trained: Callable[[Training], None],
 ) -> dict[str, Any]:
     rates = Rates.on(PROCESSOR, **job.rates)
     training = Training(half, network, dataset, recipe, job.out / half, identity(half, recipe, dataset), watch, rates)
@@ -107,6 +114,7 @@ def _train(
     except Diverged:
         _record(start["uid"], training, job, None)
         raise
+    trained(training)
     against_plan = planning.checked(start["plan"], training)
     _record(start["uid"], training, job, against_plan)
     return half_report(training) | {"plan": against_plan}
@@ -177,9 +185,10 @@ def _finished(out: Path, recipe: Recipe) -> dict[str, Any] | None:
     return found if found["dense"] is not None or recipe.compare == "none" else None
 
 
-def _finish(out: Path, content: dict[str, Any]) -> dict[str, Any]:
+def _finish(job: Job, content: dict[str, Any]) -> dict[str, Any]:
     """Draw and write; `report.json` comes last, since it is what says that the run is finished."""
-    curves(content, out / "curves.png")
-    first_layer(content, out / "first-layer.png")
-    write_json(out / REPORT, content)
+    if job.pictures:
+        curves(content, job.out / "curves.png")
+        first_layer(content, job.out / "first-layer.png")
+    write_json(job.out / REPORT, content)
     return content

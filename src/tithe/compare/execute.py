@@ -1,0 +1,107 @@
+"""Doing the runs of a comparison: each through `tithe train`'s own code, in its own folder, never twice.
+
+A run that was killed goes on from its last epoch, since it is resumed like any other; one that is finished, or whose
+loss did not stay finite, is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from tithe.compare import inference, pool
+from tithe.errors import Diverged
+from tithe.train.files import make_folder, write_json
+from tithe.train.loop import Tick, Training
+from tithe.train.outdir import REPORT
+from tithe.train.run import Job, run
+
+INFERENCE, DIVERGED = "inference.json", "diverged.json"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One run that is to be done."""
+
+    name: str  # for people: rigl 5 %, seed 0
+    folder: Path
+    data: str
+    data_dir: Path | None
+    recipe: dict[str, Any]  # fields of the recipe
+    rates: dict[str, Any] = field(default_factory=dict)
+    ledger: bool = True
+
+    @property
+    def finished(self) -> bool:
+        """Whether it need not be done any more."""
+        return (self.folder / REPORT).exists() or (self.folder / DIVERGED).exists()
+
+
+class Watch(Protocol):
+    """Who is told how the runs go."""
+
+    def begin(self, what: str, names: Sequence[str], done: int) -> None:
+        """Some runs are to be done; so many of them are done already."""
+
+    def training(self, name: str, tick: Tick) -> None:
+        """One of them trains."""
+
+    def end(self, name: str, says: str) -> None:
+        """One of them is done."""
+
+
+def execute(what: str, specs: Sequence[Spec], processes: int, watch: Watch) -> None:
+    """Do the runs that are not done yet, one after the other or several at once."""
+    todo = [spec for spec in specs if not spec.finished]
+    watch.begin(what, [spec.name for spec in specs], len(specs) - len(todo))
+    if processes > 1 and len(todo) > 1:
+        pool.each(do, todo, min(processes, len(todo)), watch)
+        return
+    for spec in todo:
+        do(spec, watch.training)
+        watch.end(spec.name, ending(spec))
+
+
+def do(spec: Spec, watch: Callable[[str, Tick], None]) -> None:
+    """Do one run, or what is left of it."""
+    job = Job(
+        out=spec.folder,
+        data=spec.data,
+        data_dir=spec.data_dir,
+        resume=True,
+        recipe=spec.recipe,
+        rates=spec.rates,
+        ledger=spec.ledger,
+        plan=False,
+        pictures=False,
+    )
+
+    def measure_use(training: Training) -> None:
+        write_json(spec.folder / INFERENCE, inference.measured(training))
+
+    try:
+        run(job, lambda tick: watch(spec.name, tick), trained=measure_use)
+    except Diverged as error:
+        make_folder(spec.folder)
+        write_json(spec.folder / DIVERGED, {"says": str(error)})
+
+
+def ending(spec: Spec) -> str:
+    """How a run that is done ended, in a few words."""
+    if (spec.folder / DIVERGED).exists():
+        return "diverged"
+    half = read(spec)["sparse"]
+    return f"error {100 * (1 - half['accuracy']):.2f} %, {half['seconds']:.1f} s"
+
+
+def read(spec: Spec) -> dict[str, Any]:
+    """The report of a finished run."""
+    return json.loads((spec.folder / REPORT).read_bytes())
+
+
+def of_folder(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """The JSON files of these names in a run's folder that are there."""
+    return {name: json.loads((folder / name).read_bytes()) for name in names if (folder / name).exists()}
