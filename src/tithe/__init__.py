@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     from tithe.cost.meter import Meter
     from tithe.cost.plan import plan
     from tithe.methods.deepr import DeepR
+    from tithe.methods.dense import Dense
     from tithe.methods.dsr import DSR
     from tithe.methods.gradual_magnitude import GradualMagnitude
     from tithe.methods.granet import GraNet
     from tithe.methods.grasp import GraSP
+    from tithe.methods.group_lasso import GroupLasso
     from tithe.methods.l1 import L1
     from tithe.methods.lottery_ticket import LotteryTicket
     from tithe.methods.one_shot import OneShot
     from tithe.methods.rigl import RigL
     from tithe.methods.set import SET
+    from tithe.methods.small_dense import SmallDense
     from tithe.methods.snip import SNIP
     from tithe.methods.sparse_momentum import SparseMomentum
     from tithe.methods.static import Static
     from tithe.nn import SparseConv2d, SparseLinear, densify, sparse_layers, sparsify
+    from tithe.resize import fit_channels, remove_dead_channels
     from tithe.topology import Topology
 
 __version__ = "0.1.0"
@@ -40,14 +44,17 @@ __all__ = [
     "SET",
     "SNIP",
     "DeepR",
+    "Dense",
     "Diverged",
     "GraNet",
     "GraSP",
     "GradualMagnitude",
+    "GroupLasso",
     "LotteryTicket",
     "Meter",
     "OneShot",
     "RigL",
+    "SmallDense",
     "SparseConv2d",
     "SparseLinear",
     "SparseMomentum",
@@ -55,7 +62,9 @@ __all__ = [
     "Topology",
     "UsageError",
     "densify",
+    "fit_channels",
     "plan",
+    "remove_dead_channels",
     "sparse_layers",
     "sparsify",
 ]
@@ -69,6 +78,8 @@ _HOMES = {entry.home.split(":")[1]: "tithe.methods" for entry in METHODS.values(
     "Topology": "tithe.topology",
     "densify": "tithe.nn",
     "plan": "tithe.cost.plan",
+    "fit_channels": "tithe.resize",
+    "remove_dead_channels": "tithe.resize",
     "sparse_layers": "tithe.nn",
     "sparsify": "tithe.nn",
 }

@@ -40,6 +40,9 @@ ROWS = {
     "one-shot": Row({}, 1, grows=False),
     "lottery-ticket": Row({"rounds": 2, "rewind": 0.2}, 2, grows=False),
     "l1": Row({}, 1, grows=False),
+    "group-lasso": Row({"every": EVERY, "strength": 0.01}, grows=False),
+    "small-dense": Row({}, grows=False),
+    "dense": Row({}, grows=False),
 }
 
 

@@ -45,7 +45,7 @@ class _Grouped(click.Command):
 
 HEADINGS = {
     "Data": ("data_dir", "download"),
-    "Network": ("model", "density", "budget", "method"),
+    "Network": ("model", "density", "budget", "method", "remove_dead"),
     "Training": (
         "epochs",
         "batch_size",
@@ -78,6 +78,13 @@ HEADINGS = {
 @click.option("--density", type=float, help="Fraction of the weights that exist.  [default: 0.05]")
 @click.option("--budget", help="How layers share the weights: erk or uniform.  [default: erk]")
 @click.option("--method", help="How the network becomes or stays sparse; see below.  [default: sparse-momentum]")
+@click.option(
+    "--remove-dead",
+    is_flag=True,
+    default=None,
+    help="Once the topology stays, remove channels that no weight reads: smaller tensors, the same results. What "
+    "writes them goes too, so fewer weights are left.",
+)
 @click.option("--epochs", type=int, help="Passes over the training set; the learning rate's drops scale with it.")
 @click.option("--batch-size", type=int, help="Examples a step.")
 @click.option("--lr", type=float, help="Learning rate at the start.")

@@ -53,6 +53,11 @@ class Method:
         return 0
 
     @property
+    def settled(self) -> bool:
+        """Whether the topology will not change any more."""
+        return True
+
+    @property
     def needs_loss(self) -> bool:
         """Whether `prepare` has to be called."""
         return False
@@ -80,11 +85,11 @@ class Method:
         """Numbers, strings, lists, dicts and tensors only."""
         return {"steps": self.steps, "history": [asdict(rewiring) for rewiring in self.history]}
 
-    def restore_shapes(self, state: dict[str, Any]) -> None:
-        """Give the model the shapes it had when `state` was saved; before its own state is loaded."""
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was saved; load the model's and the optimizer's state first."""
+        """Go on where `state` was saved; load the model's and the optimizer's state first.
+
+        Where channels had been removed, `tithe.fit_channels` makes room in the model for its state.
+        """
         self.steps = state["steps"]
         self.history = [Rewiring(**entry) for entry in state["history"]]
 

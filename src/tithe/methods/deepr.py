@@ -72,6 +72,11 @@ class DeepR(Driver):
         """Bytes of the signs."""
         return sum(sign.nbytes for sign in self.signs.values())
 
+    @property
+    def settled(self) -> bool:
+        """At the end only."""
+        return self.steps >= self.total_steps
+
     def _is_due(self) -> bool:
         return self.steps % self.every == 0 and self.steps < self.total_steps
 

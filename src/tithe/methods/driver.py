@@ -151,6 +151,11 @@ class Periodic(Driver):
         self.every, self.total_steps, self.rate, self.schedule = every, total_steps, rate, schedule
         self.last_step = round(stop * total_steps)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the next rewiring would come too late."""
+        return self.steps - self.steps % self.every + self.every >= self.last_step
+
     def _is_due(self) -> bool:
         return self.steps % self.every == 0 and self.steps < self.last_step
 

@@ -57,6 +57,11 @@ class GradualMagnitude(Driver):
         self.every = every
         self.begin, self.end = round(begin * total_steps), max(round(end * total_steps), 1)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the pruning is done."""
+        return self.steps >= self.end and not self._owes()
+
     def _is_due(self) -> bool:
         since = self.steps - self.begin
         on_time = since > 0 and self.steps <= self.end and (since % self.every == 0 or self.steps == self.end)

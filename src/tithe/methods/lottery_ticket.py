@@ -67,6 +67,11 @@ class LotteryTicket(Driver):
         self._ends = [round(self.length + r * (self.length - self.rewind_step)) for r in range(rounds)]
         self._beginning = self._snapshot() if self.rewind_step == 0 else {}
 
+    @property
+    def settled(self) -> bool:
+        """Whether the last pruning is done."""
+        return self._rounds_done() == self.rounds
+
     def schedule_step(self, step: int) -> int:
         """From the schedule's beginning, or from where the weights went back to, to its end in each training."""
         start = max((end for end in self._ends if end < step), default=None)

@@ -54,6 +54,11 @@ class OneShot(Driver):
         self.descent = Descent.of(self.layers, density, budget)
         self.total_steps, self.prune_step = total_steps, step_at(prune_at, total_steps)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the pruning is done."""
+        return bool(self.history) and not self._owes()
+
     def schedule_step(self, step: int) -> int:
         """The whole schedule until the pruning, its second half after it."""
         return repeated_half(step, self.prune_step, self.total_steps)

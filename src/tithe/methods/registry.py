@@ -183,6 +183,33 @@ _ENTRIES = (
         start="dense",
         budget="global",
     ),
+    Entry(
+        "group-lasso",
+        "tithe.methods.group_lasso:GroupLasso",
+        "trains dense with a penalty on channels and removes those that are zero; fine-tunes",
+        "Wen et al. 2016, arXiv 1608.03665, section 3.1; Lym et al. 2019, arXiv 1901.09290, section 3",
+        PENALTY,
+        start="ordinary",
+        budget="channels",
+    ),
+    Entry(
+        "small-dense",
+        "tithe.methods.small_dense:SmallDense",
+        "the same network with fewer channels, dense",
+        "Evci et al. 2020, arXiv 1911.11134, section 4",
+        DENSE,
+        start="ordinary",
+        budget="channels",
+    ),
+    Entry(
+        "dense",
+        "tithe.methods.dense:Dense",
+        "all weights; density is not asked",
+        "none: what the others are compared with",
+        DENSE,
+        start="ordinary",
+        budget="channels",
+    ),
 )
 
 METHODS = {entry.name: entry for entry in _ENTRIES}

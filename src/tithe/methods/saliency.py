@@ -36,6 +36,11 @@ class AtStart(Driver):
         self.descent = Descent.of(self.layers, density, GLOBAL)
 
     @property
+    def settled(self) -> bool:
+        """Once it has pruned."""
+        return bool(self.history)
+
+    @property
     def needs_loss(self) -> bool:
         """Until it has pruned."""
         return not self.history

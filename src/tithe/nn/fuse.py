@@ -46,7 +46,7 @@ class _Tracer(fx.Tracer):
 
 def _pairs(model: nn.Module) -> dict[BatchNorm2d, nn.Module]:
     """Each norm that is called once and whose output goes to one ReLU module only, with that ReLU."""
-    nodes = [node for node in _graph(model) if node.op == "call_module"]
+    nodes = [node for node in graph(model) if node.op == "call_module"]
     called = {node: model.get_submodule(str(node.target)) for node in nodes}
     times = Counter(called.values())
     found = {}
@@ -59,7 +59,8 @@ def _pairs(model: nn.Module) -> dict[BatchNorm2d, nn.Module]:
     return found
 
 
-def _graph(model: nn.Module) -> list[fx.Node]:
+def graph(model: nn.Module) -> list[fx.Node]:
+    """What the model's forward does, one node a module or function; empty where `torch.fx` cannot follow."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

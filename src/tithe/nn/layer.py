@@ -97,11 +97,7 @@ class SparseLayer(nn.Module):
         """Take another topology and its values [nnz]; the parameter stays the same object, its gradient goes."""
         self.packed = topology.packed.to(self.values.device)
         self.values.grad = None
-        # torch remembers a parameter's size for as long as any old graph is alive (the user's last loss, say); only
-        # a change of dtype makes it forget.
-        other = torch.float64 if values.dtype != torch.float64 else torch.float32
-        self.values.data = values.new_empty(0, dtype=other)
-        self.values.data = values
+        swap_data(self.values, values)
 
     @abstractmethod
     def to_dense(self) -> nn.Module:
@@ -241,6 +237,15 @@ class SparseLayer(nn.Module):
         if indices.shape != values.shape:
             raise UsageError(f"{indices.numel()} indices and {values.numel()} values were given; each value needs one")
         return Topology.from_csr(indptr.cpu(), indices.cpu(), self.matrix_shape)
+
+
+def swap_data(parameter: nn.Parameter, data: Tensor) -> None:
+    """Give a parameter data of another size; it stays the same object."""
+    # torch remembers a parameter's size for as long as any old graph is alive (the user's last loss, say); only a
+    # change of dtype makes it forget.
+    other = torch.float64 if data.dtype != torch.float64 else torch.float32
+    parameter.data = data.new_empty(0, dtype=other)
+    parameter.data = data
 
 
 def stores_bfloat16(device: torch.device) -> bool:

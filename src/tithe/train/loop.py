@@ -15,11 +15,12 @@ from tithe.cost.flop import FlopCount
 from tithe.cost.memory import Peaks, footprint
 from tithe.cost.rates import Rates
 from tithe.errors import Diverged
+from tithe.resize import fit_channels, remove_dead_channels
 from tithe.train import checkpoint
 from tithe.train.batches import epoch_batches, normalisation
 from tithe.train.data import Dataset
 from tithe.train.files import write_json_lines
-from tithe.train.network import Network, count_weights
+from tithe.train.network import Network
 from tithe.train.nonfinite import blame
 from tithe.train.recipe import Recipe, timetable
 from tithe.train.spending import Spending
@@ -91,6 +92,7 @@ class Training:
 
     def _run_epoch(self) -> None:
         row = self._train_epoch(self.epoch + 1)
+        self._remove_dead()
         test_loss, accuracy = self._evaluate()
         row |= {"test_loss": test_loss, "accuracy": accuracy}
         self.history.append(row)
@@ -114,7 +116,7 @@ class Training:
             loss_sum, correct, seen = loss_sum + loss * len(labels), correct + right, seen + len(labels)
             self._tick(loss_sum / seen)
         self.seconds += time.perf_counter() - start
-        nnz, logical = count_weights(self.network.model)
+        nnz, logical = self.network.weights()
         return {
             "epoch": epoch,
             "loss": loss_sum / seen,
@@ -125,6 +127,12 @@ class Training:
             "nnz": nnz,
             "lr": self._lr(),
         }
+
+    def _remove_dead(self) -> None:
+        """Once the topology stays, channels that nothing reads need not be computed."""
+        method = self.network.method
+        if self.recipe.remove_dead and method is not None and method.settled:
+            remove_dead_channels(self.network.model, self.network.optimizer)
 
     def _lr(self) -> float:
         """The learning rate of this step."""
@@ -255,6 +263,7 @@ class Training:
         if state is None:
             return
         network = self.network
+        fit_channels(network.model, state["model"], network.optimizer)
         network.model.load_state_dict(state["model"])
         network.optimizer.load_state_dict(state["optimizer"])
         if network.method is not None:

@@ -24,6 +24,7 @@ class Network:
     model: nn.Module
     optimizer: Optimizer
     method: Method | None
+    logical_weights: int | None = None  # of the network as it was built; None: of the layers as they are
 
     @property
     def scouting(self) -> bool:
@@ -31,17 +32,24 @@ class Network:
         return self.method is not None and self.method.scouting
 
     def nnz(self) -> tuple[int, ...]:
-        """Weights of each sparse layer."""
-        return tuple(layer.nnz for layer in sparse_layers(self.model).values())
+        """Weights of each layer that exist."""
+        return tuple(nnz for _, nnz in weight_layers(self.model).values())
+
+    def weights(self) -> tuple[int, int]:
+        """Weights that exist and logical weights, over all linear and convolution layers."""
+        nnz, logical = count_weights(self.model)
+        return nnz, self.logical_weights or logical
 
 
 def sparse_network(recipe: Recipe, dataset: Dataset) -> Network:
     """The recipe's network, sparse, with what rewires it."""
     model = dense_model(recipe, dataset)
     entry = find(recipe.method)
+    _, logical = count_weights(model)
     _as_it_starts(entry, recipe, model)
     optimizer = optimizer_for(recipe, model.parameters())
-    return Network(model, optimizer, _method(entry, recipe, len(dataset.y_train), model, optimizer))
+    method = _method(entry, recipe, len(dataset.y_train), model, optimizer)
+    return Network(model, optimizer, method, logical)
 
 
 def _as_it_starts(entry: Entry, recipe: Recipe, model: nn.Module) -> None:

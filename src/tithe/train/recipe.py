@@ -38,6 +38,7 @@ class Recipe:
     scout_steps: int | None = None  # steps; None: the method's own window
     rate: float | None = None  # fraction of a layer's weights dropped at the first rewiring; None: the method's own
     augment: Literal["none", "crop-flip"] = "none"
+    remove_dead: bool = False  # channels that no weight reads, as soon as the topology stays
     bf16: bool = False  # activations in bfloat16, under torch.autocast
     seed: int = 0
     threads: int | None = None  # None: torch's own choice
@@ -101,7 +102,7 @@ def _check_density(recipe: Recipe) -> None:
 
 
 def _check_budget(recipe: Recipe) -> None:
-    _check_choice("budget", recipe.budget, ("erk", "uniform", "global"))
+    _check_choice("budget", recipe.budget, ("erk", "uniform", "global", "channels"))
 
 
 def _check_whole_numbers(recipe: Recipe) -> None:

@@ -10,7 +10,6 @@ from tithe.cost.figure import Figure
 from tithe.cost.ledger import LedgerError
 from tithe.cost.run import Point, Run
 from tithe.train.loop import Training
-from tithe.train.network import count_weights
 from tithe.train.results import machine, plain
 
 
@@ -28,7 +27,7 @@ def record(run: Run) -> None:
 def row(uid: str, training: Training, plan: dict[str, Any] | None = None) -> Run:
     """What the ledger keeps of one half, as far as it came; `plan` is predicted beside measured."""
     recipe, dataset = training.recipe, training.dataset
-    nnz, logical = count_weights(training.network.model)
+    nnz, logical = training.network.weights()
     bill = training.spending.bill()
     computer = machine()
     finished = training.epoch == recipe.epochs

@@ -14,7 +14,7 @@ from tithe.cost.hardware import processor_name
 from tithe.nn import sparse_layers
 from tithe.train.data import Dataset
 from tithe.train.loop import Training
-from tithe.train.network import count_weights, weight_layers
+from tithe.train.network import weight_layers
 from tithe.train.recipe import Recipe
 
 FORMAT = 1
@@ -57,7 +57,7 @@ RATIOS = ("seconds", "training_flop", "weight_bytes", "steady_bytes", "peak_byte
 def half_report(training: Training) -> dict[str, Any]:
     """The figures of one trained half, `report.json`'s "sparse" or "dense"."""
     steady, highest = training.peaks.steady, training.peaks.highest
-    nnz, logical = count_weights(training.network.model)
+    nnz, logical = training.network.weights()
     last = training.history[-1]
     bill = training.spending.bill()
     return {

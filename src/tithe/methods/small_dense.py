@@ -1,0 +1,108 @@
+"""Small dense: the same network with fewer channels in every layer, until it has the wanted number of weights.
+
+The baseline "Small-Dense" of Evci et al. 2020, arXiv 1911.11134, section 4. Differs from the paper in:
+
+1. Each layer keeps the same share of its channels, found by bisection, so that the weights are as many as fit within
+   the density; the paper's widths are chosen by hand.
+2. Channels are taken from the full network as it was drawn; weights are scaled by sqrt(fan-in before / after).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from tithe.errors import UsageError
+from tithe.methods.base import Method, check_fraction
+from tithe.nn.channels import Space, spaces, weight_shape
+from tithe.nn.convert import CONVERT
+from tithe.resize import keep_channels
+
+
+class SmallDense(Method):
+    """Shrinks a dense model to a fraction of its weights and trains that (Evci et al. 2020, section 4).
+
+    Args:
+        model: ordinary; `torch.fx` must be able to follow its forward.
+        optimizer: holds its parameters; make it from them before, they stay the same objects.
+        density: fraction of the weights of linear and convolution layers that the small network may have.
+
+    Raises:
+        UsageError: a density out of range or too small for a channel in each layer, or no channels to remove.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, *, density: float) -> None:
+        check_fraction(density=density)
+        super().__init__(model, optimizer)
+        found = removable(model)
+        before = {module: math.prod(weight_shape(module)[1:]) for module in weighty(model)}
+        total = sum(map(math.prod, map(weight_shape, before)))
+        sizes = _sizes(found, list(before), density * total)
+        for space, size in sizes.items():
+            keep_channels(space, torch.arange(size), optimizer)
+        with torch.no_grad():
+            for module, fan_in in before.items():
+                module.weight.mul_(math.sqrt(fan_in / math.prod(weight_shape(module)[1:])))
+
+
+def removable(model: nn.Module) -> list[Space]:
+    """The spaces of a model from which channels may be removed.
+
+    Raises:
+        UsageError: there are none.
+    """
+    found = spaces(model)
+    if not found:
+        raise UsageError(
+            f"the model ({type(model).__name__}) has no channels to remove: it has no hidden layer, or torch.fx cannot "
+            "follow its forward; take a method that prunes weights"
+        )
+    return found
+
+
+def weighty(model: nn.Module) -> list[Any]:
+    """The ordinary linear and convolution layers."""
+    return [module for module in model.modules() if type(module) in CONVERT]
+
+
+def weights_with(sizes: dict[Space, int], modules: list[Any]) -> int:
+    """How many weights the layers would have if the spaces had these sizes."""
+    share = {}
+    for space, size in sizes.items():
+        for module in [*space.writers.values()]:
+            share[module, 0] = size / space.size
+        for module in [*space.readers.values()]:
+            share[module, 1] = size / space.size
+    return sum(
+        round(math.prod(weight_shape(module)) * share.get((module, 0), 1.0) * share.get((module, 1), 1.0))
+        for module in modules
+    )
+
+
+def too_few(wanted: float, least: int) -> UsageError:
+    """The error where a density leaves a layer without channels."""
+    return UsageError(
+        f"the density leaves {wanted:.0f} weights, but with one channel in each layer the network has {least} already; "
+        "give more density"
+    )
+
+
+def _sizes(found: list[Space], modules: list[Any], wanted: float) -> dict[Space, int]:
+    """The largest common share of channels with which the weights are at most `wanted`."""
+
+    def at(share: float) -> dict[Space, int]:
+        return {space: max(1, math.floor(share * space.size)) for space in found}
+
+    if weights_with(at(0.0), modules) > wanted:
+        raise too_few(wanted, weights_with(at(0.0), modules))
+    low, high = 0.0, 1.0
+    if weights_with(at(high), modules) <= wanted:
+        return at(high)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if weights_with(at(middle), modules) <= wanted else (low, middle)
+    return at(low)

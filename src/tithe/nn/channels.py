@@ -1,0 +1,184 @@
+"""Which tensors of a model have the same channels: what has to change together when a channel goes.
+
+A *space* is a set of channels: the outputs of a layer, and of every other layer that is added to them. Its writers make
+it, its readers take it as input, its norms scale it. `torch.fx` follows the model's forward; where it meets something
+that it does not know, the spaces it touches are left alone.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from tithe.nn.conv import SparseConv2d
+from tithe.nn.fuse import graph
+from tithe.nn.linear import SparseLinear
+from tithe.nn.norm import BatchNorm2d, ReLU
+from tithe.nn.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+
+FEATURES, MAPS = "features", "maps"  # [N, ..., F], channels last; [N, C, H, W]
+
+LINEAR, CONV = (nn.Linear, SparseLinear), (nn.Conv2d, SparseConv2d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, BatchNorm2d)
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d)
+# What works on each element by itself and leaves zero zero.
+ELEMENTWISE = (nn.ReLU, ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.ELU, nn.Identity, nn.Dropout, nn.Dropout2d)
+FUNCTIONS = {functional.relu, functional.gelu, functional.silu, functional.dropout, torch.relu, torch.tanh}
+ADDITIONS = {operator.add, operator.iadd, torch.add}
+METHODS = {"relu", "relu_", "tanh", "contiguous"}
+
+
+@dataclass(eq=False)
+class Space:
+    """Channels that go together."""
+
+    size: int
+    writers: dict[str, Any] = field(default_factory=dict)  # modules by name
+    readers: dict[str, Any] = field(default_factory=dict)
+    norms: dict[str, Any] = field(default_factory=dict)
+    free: bool = True  # whether channels may go
+
+    @property
+    def name(self) -> str:
+        """Of the first writer."""
+        return next(iter(self.writers))
+
+
+def spaces(model: nn.Module) -> list[Space]:
+    """The spaces of which channels may be removed, in the order of the forward pass."""
+    found = _Walk(model).spaces()
+    return [space for space in found if space.free and space.writers and space.readers and space.size > 1]
+
+
+class _Walk:
+    """Goes over the graph once."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.at: dict[fx.Node, tuple[Space, str]] = {}  # each tensor's space, and where its channels are
+        self.merged: dict[Space, Space] = {}
+        self.all: list[Space] = []
+        self.seen: set[nn.Module] = set()
+        self.shared = _shared(model)
+
+    def spaces(self) -> list[Space]:
+        for node in graph(self.model):
+            self._visit(node)
+        return [space for space in self.all if self._root(space) is space]
+
+    def _visit(self, node: fx.Node) -> None:
+        inputs = [arg for arg in node.all_input_nodes if arg in self.at]
+        if node.op == "call_module" and inputs:
+            module = self.model.get_submodule(str(node.target))
+            again = module in self.seen or module in self.shared
+            self.seen.add(module)
+            if not again and self._module(node, str(node.target), module, inputs):
+                return
+            if again:
+                for space in self.all:
+                    if module in [*space.writers.values(), *space.readers.values(), *space.norms.values()]:
+                        self._root(space).free = False
+        elif node.op in ("call_function", "call_method") and inputs and self._call(node, inputs):
+            return
+        for arg in inputs:
+            self._space(arg).free = False
+        if node.op != "output":
+            self.at[node] = (self._new(0, free=False), FEATURES)
+
+    def _module(self, node: fx.Node, name: str, module: Any, inputs: list[fx.Node]) -> bool:
+        """Take in what the module does; False where that is not known."""
+        space, where = self._space(inputs[0]), self.at[inputs[0]][1]
+        if type(module) in (*LINEAR, *CONV) and len(inputs) == 1:
+            if type(module) in CONV and module.groups != 1:
+                return False
+            wanted = MAPS if type(module) in CONV else FEATURES
+            if where != wanted and space.free:
+                return False
+            return self._layer(node, name, module, space, wanted)
+        if type(module) in NORMS and all(self.at[arg][1] == where for arg in inputs):
+            space = self._union(inputs)
+            if space.free and module.num_features % space.size:
+                return False
+            space.norms[name] = module
+        elif not (type(module) in ELEMENTWISE or (type(module) in POOLS and where == MAPS)):
+            if type(module) is not nn.Flatten or module.start_dim != 1 or (where != MAPS and space.free):
+                return False
+            where = FEATURES
+        self.at[node] = (space, where)
+        return True
+
+    def _layer(self, node: fx.Node, name: str, module: Any, space: Space, where: str) -> bool:
+        rows, columns = weight_shape(module)[:2]
+        if space.free and columns % space.size:
+            return False
+        space.readers[name] = module
+        made = self._new(rows, free=True)
+        made.writers[name] = module
+        self.at[node] = (made, where)
+        return True
+
+    def _call(self, node: fx.Node, inputs: list[fx.Node]) -> bool:
+        wheres = {self.at[arg][1] for arg in inputs}
+        (where,) = wheres if len(wheres) == 1 else (None,)
+        known = node.target in METHODS if node.op == "call_method" else node.target in FUNCTIONS
+        if known and len(inputs) == 1 and where is not None:
+            self.at[node] = (self._space(inputs[0]), where)
+            return True
+        if node.target in ADDITIONS and len(inputs) == 2 and where is not None:
+            self.at[node] = (self._union(inputs), where)
+            return True
+        if node.target in ("flatten", torch.flatten) and where == MAPS and _from_one(node):
+            self.at[node] = (self._space(inputs[0]), FEATURES)
+            return True
+        return False
+
+    def _new(self, size: int, free: bool) -> Space:
+        self.all.append(Space(size, free=free))
+        return self.all[-1]
+
+    def _space(self, node: fx.Node) -> Space:
+        return self._root(self.at[node][0])
+
+    def _root(self, space: Space) -> Space:
+        while space in self.merged:
+            space = self.merged[space]
+        return space
+
+    def _union(self, nodes: list[fx.Node]) -> Space:
+        first, *others = (self._space(node) for node in nodes)
+        for other in others:
+            if other is first:
+                continue
+            first.free = first.free and other.free and first.size == other.size
+            for mine, theirs in ((first.writers, other.writers), (first.readers, other.readers)):
+                mine |= theirs
+            first.norms |= other.norms
+            self.merged[other] = first
+        return first
+
+
+def weight_shape(module: Any) -> tuple[int, ...]:
+    """[out, in] or [out, in, kh, kw] of a linear or convolution layer, sparse or not."""
+    return tuple(module.weight_shape if isinstance(module, SparseLinear | SparseConv2d) else module.weight.shape)
+
+
+def _from_one(node: fx.Node) -> bool:
+    """Whether this flatten starts at dimension 1 and goes to the end."""
+    return (node.args[1:] == (1,) and not node.kwargs) or (len(node.args) == 1 and node.kwargs == {"start_dim": 1})
+
+
+def _shared(model: nn.Module) -> set[nn.Module]:
+    """Modules of which a parameter belongs to another one too."""
+    owners: dict[int, nn.Module] = {}
+    found = set()
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            other = owners.setdefault(id(parameter), module)
+            if other is not module:
+                found |= {other, module}
+    return found

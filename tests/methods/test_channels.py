@@ -1,0 +1,262 @@
+"""Channels that go: what is left computes and learns the same, and everything that holds them is smaller."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import tithe
+from tithe.methods.group_lasso import norms
+from tithe.nn.channels import spaces
+from tithe.resize import keep_channels
+from tithe.train import models
+
+from .table import DENSITY, STEPS, cnn, mlp, trial
+
+
+class Residual(nn.Module):
+    """Two convolutions whose outputs are added: their channels go together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.inner, self.second = nn.Conv2d(6, 5, 3, padding=1), nn.Conv2d(5, 6, 1)
+        self.last = nn.Linear(6 * 9, 4)
+
+    def forward(self, x):
+        x = self.norm(self.first(x)).relu()
+        x = x + self.second(functional.relu(self.inner(x)))
+        return self.last(functional.relu(functional.avg_pool2d(x, 2) if False else x[:, :, ::2, ::2]).flatten(1))
+
+
+class Followable(Residual):
+    """The same, in words that are known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(2)
+
+    def forward(self, x):
+        x = self.norm(self.first(x)).relu()
+        x = x + self.second(functional.relu(self.inner(x)))
+        return self.last(self.pool(x).flatten(1))
+
+
+MODELS = {
+    "mlp": (mlp, (12,), [20, 16]),
+    "cnn": (cnn, (1, 6, 6), [6, 8]),
+    "residual": (Followable, (1, 6, 6), [6, 5]),
+    "sliced": (Residual, (1, 6, 6), [5]),  # slicing is not known, so what it touches is left alone
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_which_channels_go_together(name: str) -> None:
+    make, _, sizes = MODELS[name]
+    assert [space.size for space in spaces(make())] == sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("lenet-5", 3), ("lenet-300-100", 2), ("vgg-d", 15), ("wrn-16-2", 10), ("resnet18", 12)]
+)
+def test_the_models_of_the_catalogue(name: str, count: int) -> None:
+    shape = (1, 28, 28) if name.startswith("lenet") else (3, 32, 32)
+    model = models.build(name, shape, 10)
+    assert len(spaces(model)) == count
+    tithe.sparsify(model, 0.1)
+    assert len(spaces(model)) == count, "and sparse"
+
+
+def test_what_cannot_be_followed_is_left_alone() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 4)
+
+        def forward(self, x):
+            return self.b(self.a(self.a(x)))
+
+    class Data(Twice):
+        def forward(self, x):
+            return self.b(self.a(x)) if x.sum() > 0 else self.b(x)
+
+    assert spaces(Twice()) == []
+    assert spaces(Data()) == []
+    tied = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    tied[2].weight = tied[0].weight
+    assert spaces(tied) == []
+
+
+def stepped(model: nn.Module, shape: tuple[int, ...], steps: int, optimizer=None, first: int = 0):
+    optimizer = optimizer or torch.optim.SGD(model.parameters(), 0.05, 0.9)
+    for step in range(first, first + steps):
+        torch.manual_seed(step)
+        optimizer.zero_grad()
+        x = torch.randn(16, *shape, dtype=torch.float64)
+        functional.cross_entropy(model(x), torch.randint(4, (16,))).backward()
+        optimizer.step()
+    return optimizer
+
+
+def sparse_with_dead_channels(name: str) -> nn.Module:
+    """Some channels of each space lose all weights that read them."""
+    torch.manual_seed(0)
+    model = tithe.sparsify(MODELS[name][0]().double(), 0.5, kernel="sparse")
+    for space in spaces(model):
+        for reader in space.readers.values():
+            mask = reader.topology.to_mask().view(reader.topology.shape[0], space.size, -1)
+            mask[:, 1:3] = False
+            topology = tithe.Topology.from_mask(mask.view(reader.topology.shape))
+            reader.replace(topology, torch.randn(topology.nnz, dtype=torch.float64) / 4)
+    return model
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "residual"])
+def test_removing_dead_channels_changes_neither_results_nor_learning(name: str) -> None:
+    shape = MODELS[name][1]
+    whole = sparse_with_dead_channels(name)
+    smaller = copy.deepcopy(whole)
+    optimizers = [stepped(model, shape, 3) for model in (whole, smaller)]
+    removed = tithe.remove_dead_channels(smaller, optimizers[1])
+    assert removed >= 2 * len(MODELS[name][2])
+    for space in spaces(smaller):
+        assert space.size > 1
+    count = [sum(p.numel() for p in model.parameters()) for model in (whole, smaller)]
+    assert count[1] < count[0]
+    for model, optimizer in zip((whole, smaller), optimizers, strict=True):
+        stepped(model, shape, 10, optimizer, first=3)
+    x = torch.randn(32, *shape, dtype=torch.float64)
+    for training in (True, False):
+        torch.testing.assert_close(whole.train(training)(x), smaller.train(training)(x), rtol=1e-9, atol=1e-11)
+    for parameter in smaller.parameters():
+        for state in optimizers[1].state[parameter].values():
+            assert state is None or state.shape == parameter.shape
+    assert tithe.remove_dead_channels(smaller, optimizers[1]) == 0
+    torch.testing.assert_close(tithe.densify(smaller)(x), whole(x), rtol=1e-9, atol=1e-11)
+
+
+def test_removing_goes_on_with_what_has_died_with_a_channel() -> None:
+    """A unit of the first layer that only dead units of the second read is dead too."""
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3))
+    chain = torch.eye(4, dtype=torch.bool)
+    model[2] = tithe.SparseLinear.from_dense(model[2], mask=chain)
+    last = torch.ones(3, 4, dtype=torch.bool)
+    last[:, 1] = False
+    model[4] = tithe.SparseLinear.from_dense(model[4], mask=last)
+    x = torch.randn(5, 6)
+    before = model(x)
+    assert tithe.remove_dead_channels(model) == 2
+    assert (model[0].out_features, model[2].in_features, model[2].out_features) == (3, 3, 3)
+    torch.testing.assert_close(model(x), before)
+
+
+def test_a_channel_without_inputs_goes_only_if_it_is_zero() -> None:
+    for bias in (False, True):
+        model = nn.Sequential(nn.Linear(6, 4, bias=bias), nn.ReLU(), nn.Linear(4, 3))
+        mask = torch.ones(4, 6, dtype=torch.bool)
+        mask[2] = False
+        model[0] = tithe.SparseLinear.from_dense(model[0], mask=mask)
+        x = torch.randn(5, 6)
+        before = model(x)
+        assert tithe.remove_dead_channels(model) == (0 if bias else 1), "with a bias it is a constant that is read"
+        torch.testing.assert_close(model(x), before)
+
+
+def test_a_channel_that_nobody_reads_any_more_may_be_removed_from_dense_layers() -> None:
+    torch.manual_seed(0)
+    model = Followable().double().eval()
+    x = torch.randn(8, 1, 6, 6, dtype=torch.float64)
+    space = spaces(model)[0]
+    with torch.no_grad():
+        for reader in space.readers.values():
+            reader.weight.view(reader.weight.shape[0], space.size, -1)[:, [0, 3]] = 0
+    before = model(x)
+    keep_channels(space, torch.tensor([1, 2, 4, 5]), None)
+    torch.testing.assert_close(model(x), before)
+    assert (model.first.out_channels, model.second.out_channels, model.norm.num_features) == (4, 4, 4)
+    assert (model.inner.in_channels, model.last.in_features) == (4, 36)
+
+
+def weights(model: nn.Module) -> int:
+    return sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d))
+
+
+@pytest.mark.parametrize(("model", "strength"), [("mlp", 0.0), ("mlp", 0.03), ("cnn", 0.0), ("cnn", 0.06)])
+def test_group_lasso_removes_channels_down_to_the_density(model: str, strength: float) -> None:
+    run = trial("group-lasso", model, strength=strength)
+    logical = weights(run.model)
+    counts = []
+    for step in range(1, STEPS + 1):
+        run.train(step, step)
+        counts.append(weights(run.model))
+    assert (counts[23] < logical) == (strength > 0), "some were zero before the pruning"
+    assert counts[-1] <= DENSITY * logical
+    assert strength > 0 or counts[-1] > 0.5 * DENSITY * logical
+    assert counts[-1] == counts[24], "then it stays"
+    assert sum(rewiring.dropped for rewiring in run.method.history) == logical - counts[-1]
+    run.model(run.batch(0)[0])
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_group_lasso_equals_the_dense_twin_whose_channels_are_held_at_zero(model: str) -> None:
+    run, twin = (trial("group-lasso", model, dtype=torch.float64, prune_at=0.9, strength=0.03) for _ in range(2))
+    twin.method._remove = lambda gone: None
+    full = {name: space.size for name, space in twin.method.spaces.items()}
+    for step in range(1, 45):
+        for each in (run, twin):
+            each.train(step, step)
+        with torch.no_grad():
+            for name, space in twin.method.spaces.items():
+                gone = torch.ones(full[name], dtype=torch.bool)
+                gone[run.method.kept[name]] = False
+                for reader in space.readers.values():
+                    for tensor in (reader.weight, twin.optimizer.state[reader.weight]["momentum_buffer"]):
+                        tensor.view(tensor.shape[0], full[name], -1)[:, gone] = 0
+                for writer in space.writers.values():
+                    for tensor in (writer.weight, twin.optimizer.state[writer.weight]["momentum_buffer"]):
+                        tensor[gone] = 0
+    x = run.batch(99)[0]
+    assert weights(run.model) < weights(twin.model)
+    torch.testing.assert_close(run.model(x), twin.model(x), rtol=1e-9, atol=1e-11)
+
+
+def test_group_lasso_chooses_its_strength_by_share() -> None:
+    run = trial("group-lasso", strength=None, share=0.25)
+    penalty = sum(float(norms(space).sum()) for space in run.method.spaces.values())
+    loss = float(run.loss(0).detach())
+    run.prepare()
+    assert run.method.strength * penalty / (run.method.strength * penalty + loss) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+@pytest.mark.parametrize("density", [0.1, 0.3, 0.9])
+def test_small_dense_has_as_many_weights_as_fit(model: str, density: float) -> None:
+    logical = weights((mlp if model == "mlp" else cnn)())
+    run = trial("small-dense", model, density=density)
+    assert 0.6 * density * logical < weights(run.model) <= density * logical
+    run.train(1, 5)
+
+
+def test_small_dense_starts_with_the_variance_of_its_fan_in() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, 10))
+    tithe.SmallDense(model, torch.optim.SGD(model.parameters(), 0.1), density=0.3)
+    fan_in = model[2].in_features
+    assert fan_in < 400
+    assert float(model[2].weight.detach().std()) == pytest.approx(1 / math.sqrt(3 * fan_in), rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["SmallDense", "GroupLasso"])
+def test_a_model_without_channels_to_remove_is_refused(kind: str) -> None:
+    model = nn.Sequential(nn.Linear(12, 4))
+    options = {"density": 0.5} | ({"total_steps": 10, "every": 2} if kind == "GroupLasso" else {})
+    with pytest.raises(tithe.UsageError, match="no channels to remove"):
+        getattr(tithe, kind)(model, torch.optim.SGD(model.parameters(), 0.1), **options)
+    model = mlp()
+    with pytest.raises(tithe.UsageError, match="with one channel in each layer"):
+        getattr(tithe, kind)(model, torch.optim.SGD(model.parameters(), 0.1), **options | {"density": 0.001})
