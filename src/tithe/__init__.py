@@ -14,6 +14,7 @@ from tithe.errors import Diverged, UsageError
 
 if TYPE_CHECKING:
     from tithe.cost.meter import Meter
+    from tithe.cost.plan import plan
     from tithe.methods import SparseMomentum
     from tithe.nn import SparseConv2d, SparseLinear, densify, sparse_layers, sparsify
     from tithe.topology import Topology
@@ -29,6 +30,7 @@ __all__ = [
     "Topology",
     "UsageError",
     "densify",
+    "plan",
     "sparse_layers",
     "sparsify",
 ]
@@ -41,6 +43,7 @@ _HOMES = {
     "SparseMomentum": "tithe.methods",
     "Topology": "tithe.topology",
     "densify": "tithe.nn",
+    "plan": "tithe.cost.plan",
     "sparse_layers": "tithe.nn",
     "sparsify": "tithe.nn",
 }

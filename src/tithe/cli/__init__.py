@@ -13,6 +13,7 @@ from tithe.errors import Diverged, UsageError
 
 VERBS = {
     "train": "tithe.cli.train",
+    "plan": "tithe.cli.plan",
     "runs": "tithe.cli.runs",
     "report": "tithe.cli.report",
     "bench": "tithe.cli.bench",

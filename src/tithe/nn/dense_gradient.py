@@ -10,16 +10,29 @@ made for a few positions at a time and multiplied while it is in the cache.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 Pair = tuple[int, int]
 
 # Numbers that are copied at a time, 4 MB; but never fewer than so many in a row, or the product would spend its time
 # on reading and writing the gradient that it adds to.
 COPIED, LEAST_LENGTH = 2**20, 512
+
+if torch.ops.aten.addmm_ not in flop_registry:  # torch's counter knows addmm, but not in place
+
+    @register_flop_formula(torch.ops.aten.addmm_)
+    def _addmm_flop(self_shape: Any, a_shape: Any, b_shape: Any, *_: Any, **__: Any) -> int:
+        return 2 * a_shape[0] * a_shape[1] * b_shape[1]
+
+
+def takes(x: Tensor, dy: Tensor) -> bool:
+    """Whether these are what `conv2d_dense_dw` is for: activations whose batch is innermost."""
+    return all(t.movedim(0, -1).is_contiguous() for t in (x, dy))
 
 
 def conv2d_dense_dw(

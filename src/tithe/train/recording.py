@@ -25,8 +25,8 @@ def record(run: Run) -> None:
         warnings.warn(f"the {run.half} half is {run.status}, but it is not in the ledger: {error}", stacklevel=2)
 
 
-def row(uid: str, training: Training) -> Run:
-    """What the ledger keeps of one half, as far as it came."""
+def row(uid: str, training: Training, plan: dict[str, Any] | None = None) -> Run:
+    """What the ledger keeps of one half, as far as it came; `plan` is predicted beside measured."""
     recipe, dataset = training.recipe, training.dataset
     nnz, logical = count_weights(training.network.model)
     bill = training.spending.bill()
@@ -67,6 +67,7 @@ def row(uid: str, training: Training) -> Run:
                 "peak_bytes": training.peaks.highest.total,
             },
             "bill": None if bill is None else bill.json(),
+            "plan": plan,
         },
         curve=tuple(_point(epoch) for epoch in training.history),
     )
