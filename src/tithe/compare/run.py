@@ -70,7 +70,8 @@ def run(asked: Asked, watch: Watch, watch_download: data.Progress | None = None)
         comparison = Comparison(asked, plan, dataset)
         epochs, too_dear = comparison.epochs(watch)
         cells = comparison.cells(epochs)
-        execute("runs", [spec for cell in cells for spec in cell.specs], asked.processes, watch)
+        by_seed = [spec for seed in zip(*(cell.specs for cell in cells), strict=True) for spec in seed]
+        execute("runs", by_seed, asked.processes, watch)  # by seed: a machine that gets slower does so for all alike
         left_out = plan.left_out | too_dear
         found = result(plan, cells, left_out, dataset, asked.inferences, asked.cost, asked.processes)
         write_json(asked.out / RESULT, found)
