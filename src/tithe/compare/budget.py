@@ -39,7 +39,7 @@ class Budget:
     def says(self) -> str:
         """For people: 20 epochs each."""
         if self.amount is None:
-            return "equal training FLOP" if self.kind == "flop" else "the recipe's epochs each"
+            return "as many FLOP as dense training each" if self.kind == "flop" else "the recipe's epochs each"
         if self.kind == "epochs":
             return f"{self.amount:g} epoch{'s' if self.amount != 1 else ''} each"
         unit = "FLOP" if self.kind == "flop" else "s"

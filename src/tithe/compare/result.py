@@ -13,7 +13,7 @@ from tithe.compare import lines, words
 from tithe.compare.execute import DIVERGED, INFERENCE, Spec, of_folder
 from tithe.compare.lines import Line
 from tithe.compare.plan import Plan
-from tithe.compare.stats import against_lowest, interval
+from tithe.compare.stats import against_lowest, differ, interval
 from tithe.compare.tactics import Tactic
 from tithe.cost.figure import INFINITE, Figure, How
 from tithe.errors import UsageError
@@ -95,7 +95,7 @@ def result(
         "tactics": tactics,
         "left_out": dict(left_out) | gone,
         "cheapest": {unit: _cheapest(found_lines) for unit, found_lines in by_cost.items()},
-        "overtakes": _overtakes(by_cost[cost]),
+        "overtakes": _overtakes(tactics, cost),
     }
     return content | {"says": words.says(content)}
 
@@ -150,8 +150,9 @@ def _tactic(cell: Cell, runs: Sequence[Run], inferences: float) -> dict[str, Any
         "line": entry.line,
         "family": entry.family,
         "epochs": cell.epochs,
-        "seeds": [run.seed for run in runs],
-        "errors": [run.error for run in runs],
+        "runs": [
+            {"seed": run.seed, "error": run.error, "training": run.training, "inference": run.inference} for run in runs
+        ],
         "error": _mean([run.error for run in runs], "1", "measured", "test examples, after the last epoch"),
         "training": figures(lambda run, name: run.training[name], "; training alone, without evaluation"),
         "inference": figures(lambda run, name: run.inference[name], "; one example, on the trained network"),
@@ -184,12 +185,29 @@ def _cheapest(found: Mapping[str, Line]) -> list[dict[str, Any]]:
     return [{"name": r.name, "from": r.start, "to": _plain(r.end)} for r in lines.cheapest(found)] if found else []
 
 
-def _overtakes(found: Mapping[str, Line]) -> dict[str, dict[str, Any]]:
-    """{challenger: {other: from how many inferences on it costs less, "inf" for never}}."""
+def _overtakes(tactics: Mapping[str, Any], cost: str) -> dict[str, dict[str, Any]]:
+    """{challenger: {other: {"inferences", "beyond_noise"}}}: from how many on it costs less, "inf" for never."""
+    found = _lines(tactics, cost)
+    pairs = {name: {other: lines.overtakes(line, found[other]) for other in found} for name, line in found.items()}
     return {
-        name: {other: _plain(lines.overtakes(line, theirs)) for other, theirs in found.items() if other != name}
-        for name, line in found.items()
+        name: {
+            other: {"inferences": _plain(n), "beyond_noise": _sure(n, tactics[name], tactics[other], cost)}
+            for other, n in others.items()
+            if other != name
+        }
+        for name, others in pairs.items()
     }
+
+
+def _sure(n: float, challenger: Mapping[str, Any], other: Mapping[str, Any], cost: str) -> bool:
+    """Whether the seeds tell apart what the answer rests on: the cost of training, of use, or both."""
+    training, use = (
+        differ(*([run[part][cost] for run in tactic["runs"]] for tactic in (challenger, other)))
+        for part in ("training", "inference")
+    )
+    if n == 0:
+        return training
+    return use if math.isinf(n) else training and use
 
 
 def _plain(number: float) -> float | str:

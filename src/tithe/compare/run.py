@@ -89,8 +89,8 @@ class Comparison:
         """Epochs of each tactic, and for those of which not one epoch fits the budget, by name, that it is so."""
         budget, tactics = self.plan.budget, self.plan.tactics
         if budget.kind == "epochs":
-            recipe = complete(self.plan.data, self.plan.options)
-            return dict.fromkeys(tactics, int(budget.amount or recipe.epochs)), {}
+            assert budget.amount is not None
+            return dict.fromkeys(tactics, int(budget.amount)), {}
         found = self._piloted(self._with_amount(budget), watch)
         too_dear = f"one epoch takes more than twice {budget.says()}: give a larger budget"
         left_out = {tactic.name: too_dear for tactic, epochs in found.items() if not epochs}
@@ -152,6 +152,8 @@ def _plan(asked: Asked, before: Plan | None, watch_download: data.Progress | Non
         budget = resumed.budget
     options = {name: value for name, value in asked.options.items() if value is not None}
     options = (resumed.options if resumed else {}) | options
+    if budget == Budget("epochs", None):
+        budget = Budget("epochs", complete(spec, options).epochs)
     dataset = data.load(spec, data_dir, asked.download, watch_download)
     if resumed and not asked.methods and not asked.densities:
         tactics, left_out = list(resumed.tactics), resumed.left_out

@@ -61,6 +61,14 @@ def welch(first: Sequence[float], second: Sequence[float]) -> float | None:
     return None if math.isnan(p) else p
 
 
+def differ(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Whether the means are told apart, by Welch's test or because neither varies; one seed tells nothing apart."""
+    if min(len(first), len(second)) < 2:
+        return False
+    p = welch(first, second)
+    return first[0] != second[0] if p is None else p < LEVEL
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """Corrected for their number: the k-th smallest of m times m - k + 1, never below a smaller one's (Holm 1979)."""
     order = sorted(range(len(p)), key=lambda place: p[place])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,8 +29,9 @@ def _errors(content: Mapping[str, Any]) -> str:
         by_verdict.setdefault(tactic["verdict"], []).append(name)
     (lowest,) = by_verdict["lowest"]
     said = f"Lowest test error: {lowest}, {error(content, lowest)}."
+    seeds = f"{content['seeds']} seed{'s'[: content['seeds'] > 1]}"
     if same := by_verdict.get("not told apart"):
-        said += f" Within noise of it, so not shown to be worse: {listed(same)}."
+        said += f" Within noise of it with {seeds}: {listed(same)}."
     if worse := by_verdict.get("worse"):
         said += f" Worse beyond noise: {listed(worse)}."
     if untested := by_verdict.get("untested"):
@@ -70,20 +72,20 @@ def _reigns(content: Mapping[str, Any]) -> list[str]:
     noun = NOUNS[content["cost"]]
     if len(reigns) == 1:
         return [f"Whatever the number of inferences, {reigns[0]['name']} takes least {noun}, error aside."]
-    parts = []
-    for reign in reigns:
-        if reign["to"] == "inf":
-            parts.append(f"{reign['name']} from {count(reign['from'])} on")
-        else:
-            parts.append(f"{reign['name']} {'up to' if not reign['from'] else 'then up to'} {count(reign['to'])}")
-    return [f"Least {noun} over the number of inferences, error aside: {listed(parts)}."]
+    parts = [f"{reigns[0]['name']} up to {count(reigns[0]['to'])}"]
+    for before, reign in itertools.pairwise(reigns):
+        sure = content["overtakes"][reign["name"]][before["name"]]["beyond_noise"]
+        parts.append(f"{reign['name']} from there on" + ("" if sure else " (a difference within noise)"))
+        if reign["to"] != "inf":
+            parts[-1] += f" up to {count(reign['to'])}"
+    return [f"Least {noun} over the number of inferences, error aside: {', '.join(parts)}."]
 
 
-def overtaking(after: float | str) -> str:
-    """After how many inferences one tactic costs less than another."""
-    if after == "inf":
-        return "never"
-    return "from the start" if not after else f"after {count(float(after))}"
+def overtaking(answer: Mapping[str, Any]) -> str:
+    """After how many inferences one tactic costs less than another; a question mark where that is within noise."""
+    after = answer["inferences"]
+    said = "never" if after == "inf" else f"after {count(after)}" if after else "from the start"
+    return said if answer["beyond_noise"] else f"{said} ?"
 
 
 def inferences(number: float) -> str:

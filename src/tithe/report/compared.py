@@ -112,7 +112,10 @@ def _use(content: Mapping[str, Any]) -> Table:
 
 def _overtaking(content: Mapping[str, Any]) -> Table:
     noun = words.NOUNS[content["cost"]]
-    caption = f"From how many inferences on the tactic of the row takes less {noun} than that of the column. Modelled."
+    caption = (
+        f"From how many inferences on the tactic of the row takes less {noun} than that of the column. A question "
+        "mark: the seeds do not tell."
+    )
     made = _table("Who overtakes whom", caption)
     made.add_column("")
     found = content["overtakes"]

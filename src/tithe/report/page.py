@@ -17,7 +17,7 @@ from tithe.report.drawing import DENSE, PALETTE
 from tithe.report.gather import Story
 from tithe.train.files import write_atomically
 
-_TEMPLATES = jinja2.Environment(
+TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("tithe.report"),
     autoescape=True,  # names of runs, models and data are their owners'
     undefined=jinja2.StrictUndefined,
@@ -38,9 +38,9 @@ def write(stories: Sequence[Story], path: Path) -> Path:
 def page(stories: Sequence[Story]) -> str:
     """The page about these runs; the same runs give the same page."""
     runs = [_run(number, story, alone=len(stories) == 1) for number, story in enumerate(stories, 1)]
-    return _TEMPLATES.get_template("page.html").render(
+    return TEMPLATES.get_template("page.html").render(
         title=runs[0]["title"] if len(runs) == 1 else f"{len(runs)} runs side by side",
-        lede=runs[0]["lede"] if len(runs) == 1 else _kept_together(details.comparison(stories)),
+        lede=runs[0]["lede"] if len(runs) == 1 else kept_together(details.comparison(stories)),
         runs=runs,
         overview=figures.overview(stories) if len(runs) > 1 else None,
         pictures=_pictures(stories),
@@ -72,7 +72,7 @@ def _run(number: int, story: Story, alone: bool) -> dict[str, Any]:
         "number": None if alone else number,
         "anchor": f"run-{number}",
         "title": details.title(story),
-        "lede": _kept_together(details.claim(story)),
+        "lede": kept_together(details.claim(story)),
         "facts": details.facts(story),
         "cards": figures.cards(story),
         "bill": figures.bill(story),
@@ -95,7 +95,7 @@ def _pictures(stories: Sequence[Story]) -> dict[str, Any]:
             if picture is not None
         ],
         "legend": [
-            {"label": f"{label} {figures.ending(half)}", "colour": _variable(colour), "dashed": dashed}
+            {"label": f"{label} {figures.ending(half)}", "colour": variable(colour), "dashed": dashed}
             for label, colour, dashed, half in drawn
             if half.curve
         ],
@@ -105,10 +105,10 @@ def _pictures(stories: Sequence[Story]) -> dict[str, Any]:
     }
 
 
-def _kept_together(text: str) -> str:
+def kept_together(text: str) -> str:
     """A number and its percent sign stay on one line."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def _variable(colour: str) -> Markup:
+def variable(colour: str) -> Markup:
     return Markup("--dense") if colour == DENSE else Markup(f"--c{PALETTE.index(colour)}")
