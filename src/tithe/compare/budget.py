@@ -18,13 +18,19 @@ _UNITS: dict[str, tuple[Kind, float]] = {
     "epochs": ("epochs", 1),
     "flop": ("flop", 1),
     "flops": ("flop", 1),
+    "kflop": ("flop", 1e3),
+    "mflop": ("flop", 1e6),
+    "gflop": ("flop", 1e9),
+    "tflop": ("flop", 1e12),
+    "pflop": ("flop", 1e15),
+    "eflop": ("flop", 1e18),
     "s": ("seconds", 1),
     "sec": ("seconds", 1),
     "second": ("seconds", 1),
     "seconds": ("seconds", 1),
     "min": ("seconds", 60),
     "h": ("seconds", 3600),
-} | {f"{letter}flop": ("flop", 10.0**power) for letter, power in zip("kmgtpe", range(3, 19, 3), strict=True)}
+}
 _SHAPE = re.compile(r"^([-+]?[0-9.]+(?:e[-+]?[0-9]+)?|)\s*([a-z]*)$")
 _ALLOWED = "write a number with its unit, such as 20epochs, 2e12FLOP, 3TFLOP or 90s"
 

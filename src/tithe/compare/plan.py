@@ -90,15 +90,15 @@ def _compared(before: Plan, now: Plan) -> Iterator[tuple[str, Any, Any]]:
     yield "the data", before.data, now.data
     if before.sha256 != now.sha256:
         yield "other contents of the data", before.sha256[:12], now.sha256[:12]
-    yield "methods", *(_listed(plan.left_out, plan.tactics) for plan in (before, now))
+    yield "methods", _listed(before), _listed(now)
     yield "seeds", before.seeds, now.seeds
     yield "the budget", before.budget.says(), now.budget.says()
     for name in sorted(before.options.keys() | now.options.keys()):
         yield name.replace("_", " "), before.options.get(name, "unset"), now.options.get(name, "unset")
 
 
-def _listed(left_out: dict[str, str], tactics: tuple[Tactic, ...]) -> str:
-    return ", ".join(sorted([*left_out, *(tactic.name for tactic in tactics)]))
+def _listed(plan: Plan) -> str:
+    return ", ".join(sorted([*plan.left_out, *(tactic.name for tactic in plan.tactics)]))
 
 
 @contextlib.contextmanager

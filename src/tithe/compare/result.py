@@ -96,6 +96,7 @@ def result(
         "left_out": dict(left_out) | gone,
         "cheapest": {unit: _cheapest(found_lines) for unit, found_lines in by_cost.items()},
         "overtakes": _overtakes(tactics, cost),
+        "best": _best(tactics, cost, inferences),
     }
     return content | {"says": words.says(content)}
 
@@ -208,6 +209,17 @@ def _sure(n: float, challenger: Mapping[str, Any], other: Mapping[str, Any], cos
     if n == 0:
         return training
     return use if math.isinf(n) else training and use
+
+
+def _best(tactics: Mapping[str, Any], cost: str, inferences: float) -> dict[str, Any]:
+    """The cheapest in total of those whose error is not told apart from the lowest, and which of them are as cheap."""
+
+    def totals(name: str) -> list[float]:
+        return [run["training"][cost] + inferences * run["inference"][cost] for run in tactics[name]["runs"]]
+
+    good = [name for name, tactic in tactics.items() if tactic["verdict"] in ("lowest", "not told apart")]
+    name = min(good, key=lambda name: tactics[name]["total"][cost]["value"])
+    return {"name": name, "as_cheap": [n for n in good if n != name and not differ(totals(n), totals(name))]}
 
 
 def _plain(number: float) -> float | str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
@@ -57,7 +58,7 @@ def welch(first: Sequence[float], second: Sequence[float]) -> float | None:
         return None
     if statistics.pvariance(first) == statistics.pvariance(second) == 0:
         return 1.0 if first[0] == second[0] else None
-    p = float(stats.ttest_ind(first, second, equal_var=False).pvalue)
+    p = float(np.asarray(stats.ttest_ind(first, second, equal_var=False))[1])
     return None if math.isnan(p) else p
 
 

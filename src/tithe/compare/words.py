@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tithe import human
@@ -50,35 +49,46 @@ def error(content: Mapping[str, Any], name: str) -> str:
 
 def _cost(content: Mapping[str, Any]) -> str:
     """The cheapest of those that are as good as the best, for N inferences."""
-    cost, tactics = content["cost"], content["tactics"]
-    good = {name: t for name, t in tactics.items() if t["verdict"] in ("lowest", "not told apart")}
-    best = min(good, key=lambda name: good[name]["total"][cost]["value"])
-    total = good[best]["total"][cost]
+    cost, tactics, best = content["cost"], content["tactics"], content["best"]["name"]
     said = (
-        f"Training and {inferences(content['inferences'])} together cost least with {best} "
-        f"({show(total['value'], total['unit'])}) among those with that error."
+        f"Of those, training and {inferences(content['inferences'])} together take least {NOUNS[cost]} with {best}: "
+        f"{_total(content, best)}."
     )
+    if same := content["best"]["as_cheap"]:
+        said += f" Within noise of it: {listed(same)}."
     cheaper = min(tactics, key=lambda name: tactics[name]["total"][cost]["value"])
-    if cheaper in good:
-        return said
-    total = tactics[cheaper]["total"][cost]
-    less = show(total["value"], total["unit"])
-    return f"{said} {cheaper} costs less ({less}), at an error of {error(content, cheaper)}."
+    if tactics[cheaper]["verdict"] in ("worse", "untested"):
+        said += f" {cheaper} takes less, {_total(content, cheaper)}, at an error of {error(content, cheaper)}."
+    return said
+
+
+def _total(content: Mapping[str, Any], name: str) -> str:
+    total = content["tactics"][name]["total"][content["cost"]]
+    small = total["unit"] == "USD" and total["value"] < 0.01
+    return (human.small if small else show)(total["value"], total["unit"])
 
 
 def _reigns(content: Mapping[str, Any]) -> list[str]:
-    """Who is the cheapest for how many inferences."""
-    reigns: Sequence[Mapping[str, Any]] = content["cheapest"][content["cost"]]
-    noun = NOUNS[content["cost"]]
-    if len(reigns) == 1:
-        return [f"Whatever the number of inferences, {reigns[0]['name']} takes least {noun}, error aside."]
-    parts = [f"{reigns[0]['name']} up to {count(reigns[0]['to'])}"]
-    for before, reign in itertools.pairwise(reigns):
-        sure = content["overtakes"][reign["name"]][before["name"]]["beyond_noise"]
-        parts.append(f"{reign['name']} from there on" + ("" if sure else " (a difference within noise)"))
-        if reign["to"] != "inf":
-            parts[-1] += f" up to {count(reign['to'])}"
-    return [f"Least {noun} over the number of inferences, error aside: {', '.join(parts)}."]
+    """Who is the cheapest for how many inferences; who follows within noise is not told from who was before."""
+    leaders: list[tuple[str, float]] = []
+    for reign in content["cheapest"][content["cost"]]:
+        if not leaders or _sure(content, reign["name"], leaders[-1][0]):
+            leaders.append((reign["name"], reign["from"]))
+    start = f"Error aside, {NOUNS[content['cost']]} is least"
+    if len(leaders) == 1:
+        return [f"{start} with {_with_equals(content, leaders[0][0])}, whatever the number of inferences."]
+    parts = [f"with {_with_equals(content, leaders[0][0])} for few inferences"]
+    parts += [f"from {count(after)} on with {_with_equals(content, name)}" for name, after in leaders[1:]]
+    return [f"{start} {listed(parts)}."]
+
+
+def _with_equals(content: Mapping[str, Any], name: str) -> str:
+    equals = [n for n in content["tactics"] if n != name and not _sure(content, n, name)]
+    return f"{name} ({listed(equals)} within noise of it)" if equals else name
+
+
+def _sure(content: Mapping[str, Any], challenger: str, other: str) -> bool:
+    return content["overtakes"][challenger][other]["beyond_noise"]
 
 
 def overtaking(answer: Mapping[str, Any]) -> str:
@@ -94,8 +104,13 @@ def inferences(number: float) -> str:
 
 
 def count(number: float) -> str:
-    """A number of inferences in words; below a thousand a whole number."""
-    return str(round(number)) if number < 1000 else human.counted_out(number)
+    """A number of inferences, three digits of it, in words: 670,000; 1 million; 2.35 billion; 1e+14."""
+    if not 1000 <= number < 1e15:
+        return f"{number:.3g}"
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if number >= 0.9995 * size:
+            return f"{number / size:.3g} {word}"
+    return f"{float(f'{number:.3g}'):,.0f}"
 
 
 def listed(names: Iterable[str]) -> str:

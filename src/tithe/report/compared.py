@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,8 +12,8 @@ from tithe import human
 from tithe.compare import words
 from tithe.cost.figure import show
 
-VERDICTS = {"lowest": "lowest", "not told apart": "within noise", "worse": "worse", "untested": "not tested"}
-_TITLES = {"usd": "cost", "kwh": "energy", "kg_co2": "CO2", "seconds": "time", "flop": "FLOP"}
+VERDICTS = {"lowest": "lowest", "not told apart": "noise", "worse": "worse", "untested": "-"}
+"""How a tactic's error is to the lowest; "noise": the difference is within it."""
 
 
 def ordered(content: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -35,13 +35,18 @@ def title(content: Mapping[str, Any]) -> str:
 
 
 def number(figure: Mapping[str, Any] | None) -> str:
-    """Value and unit; time of one inference in milliseconds."""
-    return "-" if figure is None else show(float(figure["value"]), figure["unit"])
+    """Value and unit, in three digits; money too: 167 µUSD."""
+    return "-" if figure is None else amount(float(figure["value"]), figure["unit"])
 
 
-def milliseconds(figure: Mapping[str, Any]) -> str:
-    """0.0123 ms."""
-    return f"{human.three_digits(1000 * figure['value'])} ms"
+def amount(value: float, unit: str) -> str:
+    """The same of a plain number."""
+    return human.small(value, unit) if unit == "USD" and abs(value) < 0.01 else show(value, unit)
+
+
+def brief(figure: Mapping[str, Any]) -> str:
+    """A time below a second: 12.3 ms, 4.04 µs."""
+    return human.small(figure["value"], figure["unit"])
 
 
 def spread(figure: Mapping[str, Any]) -> str:
@@ -51,76 +56,64 @@ def spread(figure: Mapping[str, Any]) -> str:
     return f" ± {human.percent((figure['high'] - figure['value']) / figure['value'], 0)}"
 
 
-def _table(heading: str, caption: str) -> Table:
-    made = Table(title=heading, caption=caption, box=SIMPLE_HEAD, title_style="bold", caption_style="")
+def _table(heading: str, caption: str, columns: Sequence[str]) -> Table:
+    made = Table(title=heading, caption=caption, box=SIMPLE_HEAD, title_style="bold", caption_style="", padding=(0, 1))
     made.title_justify = made.caption_justify = "left"
+    made.add_column("", no_wrap=True)
+    for heading in columns:
+        made.add_column(heading, justify="right")
     return made
 
 
 def _figures(content: Mapping[str, Any]) -> Table:
-    made = _table(title(content), "")
-    made.add_column("training")
-    shown = ("test error", "against lowest", "epochs", "FLOP", "time", "energy", "memory", "weights")
-    for heading in shown:
-        made.add_column(heading, justify="right")
-    for name, tactic in ordered(content):
+    epochs = {tactic["epochs"] for tactic in content["tactics"].values()}
+    more = ("epochs",) if len(epochs) > 1 else ()
+    made = _table(title(content), "", ("test error", "tested", *more, "FLOP", "time", "energy", "memory"))
+    for number_, (name, tactic) in enumerate(ordered(content), 1):
         training = tactic["training"]
-        cells = [number(training[unit]) for unit in ("flop",)] + [
-            number(training["seconds"]) + spread(training["seconds"]),
-            number(training.get("kwh")),
-        ]
-        more = [number(tactic["bytes"]), human.counted_out(tactic["weights"]["value"])]
-        made.add_row(
-            name, words.error(content, name), VERDICTS[tactic["verdict"]], str(tactic["epochs"]), *cells, *more
-        )
+        cells = [words.error(content, name), VERDICTS[tactic["verdict"]], *[str(tactic["epochs"]) for _ in more]]
+        cells += [number(training.get(unit)) for unit in ("flop", "seconds", "kwh")]
+        made.add_row(f"{number_} {name}", *cells, number(tactic["bytes"]))
     first = next(iter(content["tactics"].values()))
-    hows = ["measured", "test", "counted", first["training"]["flop"]["how"], first["training"]["seconds"]["how"]]
-    hows += [first["training"]["kwh"]["how"], first["bytes"]["how"], first["weights"]["how"]]
+    hows = [first["training"][unit]["how"] for unit in ("flop", "seconds", "kwh")]
     made.add_section()
-    made.add_row("known", *hows)
+    made.add_row("known", "measured", "", *["counted" for _ in more], *hows, first["bytes"]["how"])
     return made
 
 
 def _use(content: Mapping[str, Any]) -> Table:
-    cost = content["cost"]
-    batch = content["inference_batch"]
+    cost, n = content["cost"], content["inferences"]
     caption = (
-        f"One inference is one example in batches of {batch}. Total {_TITLES[cost]} is that of training and "
-        f"{words.inferences(content['inferences'])}; prices are assumed, see result.json."
+        f"One inference is one example in batches of {content['inference_batch']}. Prices are assumed: see "
+        "result.json. Front: no other is better in both error and total."
     )
-    made = _table("Use, and the total", caption)
-    made.add_column("")
-    names = ("FLOP an inference", "time an inference", f"{_TITLES[cost]}, training", f"{_TITLES[cost]}, use", "total")
-    for heading in (*names, "Pareto front"):
-        made.add_column(heading, justify="right")
-    for name, tactic in ordered(content):
-        use, n = tactic["inference"], content["inferences"]
-        made.add_row(
-            name,
-            number(use["flop"]),
-            milliseconds(use["seconds"]),
-            number(tactic["training"][cost]),
-            show(n * use[cost]["value"], use[cost]["unit"]),
-            number(tactic["total"][cost]),
-            "yes" if tactic["pareto"] else "",
-        )
-    how = next(iter(content["tactics"].values()))
+    heading = f"One inference, and the {words.NOUNS[cost]} of training and {words.inferences(n)}"
+    made = _table(heading, caption, ("FLOP", "time", "training", "use", "total", "front"))
+    for number_, (_, tactic) in enumerate(ordered(content), 1):
+        use, training = tactic["inference"], tactic["training"][cost]
+        cells = [number(use["flop"]), brief(use["seconds"]), number(training)]
+        cells += [amount(n * use[cost]["value"], use[cost]["unit"]), number(tactic["total"][cost])]
+        made.add_row(str(number_), *cells, "yes" if tactic["pareto"] else "")
+    first = next(iter(content["tactics"].values()))
     made.add_section()
-    made.add_row("known", "counted", "measured", *[how["training"][cost]["how"]] * 3, "")
+    made.add_row("known", "counted", "measured", *[first["training"][cost]["how"]] * 3, "")
     return made
 
 
 def _overtaking(content: Mapping[str, Any]) -> Table:
-    noun = words.NOUNS[content["cost"]]
     caption = (
-        f"From how many inferences on the tactic of the row takes less {noun} than that of the column. A question "
-        "mark: the seeds do not tell."
+        f"From how many inferences on the tactic of the row takes less {words.NOUNS[content['cost']]} than that of the "
+        "column, training included. A question mark: the seeds do not tell."
     )
-    made = _table("Who overtakes whom", caption)
-    made.add_column("")
-    found = content["overtakes"]
-    for name in found:
-        made.add_column(f"{name}", justify="right")
-    for name, others in found.items():
-        made.add_row(name, *["" if other == name else words.overtaking(others[other]) for other in found])
+    order = [name for name, _ in ordered(content)]
+    made = _table("Who overtakes whom", caption, [str(place) for place in range(1, len(order) + 1)])
+    for place, name in enumerate(order, 1):
+        others = content["overtakes"][name]
+        made.add_row(f"{place} {name}", *["" if other == name else _after(others[other]) for other in order])
     return made
+
+
+def _after(answer: Mapping[str, Any]) -> str:
+    n = answer["inferences"]
+    said = "never" if n == "inf" else human.si(float(f"{n:.3g}"), "").strip() if n else "at once"
+    return said if answer["beyond_noise"] else f"{said} ?"

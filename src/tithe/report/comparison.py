@@ -21,6 +21,7 @@ _RATES = {
     "usd_per_kwh": "price of a kWh",
     "usd_per_hour": "rent of an hour",
 }
+_VERDICTS = {"lowest": "lowest", "not told apart": "within noise", "worse": "worse", "untested": "not tested"}
 _LABELS = {"usd": "rent", "kwh": "energy", "kg_co2": "CO2", "seconds": "time", "flop": "FLOP"}
 
 
@@ -87,8 +88,8 @@ def _columns(content: Mapping[str, Any]) -> list[dict[str, Any]]:
         ("memory", [first["bytes"]["how"]]),
         ("FLOP an inference", [use["flop"]["how"]]),
         ("time an inference", [use["seconds"]["how"]]),
-        (f"total {_LABELS[cost]}", [first["total"][cost]["how"]]),
     ]
+    known.insert(1, (f"total {_LABELS[cost]}", [first["total"][cost]["how"]]))
     return [{"label": label, "how": how} for label, how in known]
 
 
@@ -97,21 +98,22 @@ def _row(content: Mapping[str, Any], named: tuple[str, Drawn]) -> dict[str, Any]
     tactic, cost = drawn.tactic, content["cost"]
     training, use, total = tactic["training"], tactic["inference"], tactic["total"][cost]
     cells = [
-        (words.error(content, name), compared.VERDICTS[tactic["verdict"]]),
+        (words.error(content, name), _VERDICTS[tactic["verdict"]]),
         (compared.number(training["flop"]), ""),
         (compared.number(training["seconds"]), compared.spread(training["seconds"]).strip()),
         (compared.number(training["kwh"]), ""),
         (compared.number(tactic["bytes"]), ""),
         (compared.number(use["flop"]), ""),
-        (compared.milliseconds(use["seconds"]), ""),
-        (compared.number(total), f"{show(training[cost]['value'], total['unit'])} of it training"),
+        (compared.brief(use["seconds"]), ""),
     ]
+    share = human.percent(training[cost]["value"] / total["value"], 0) if total["value"] else "-"
+    cells.insert(1, (compared.number(total), f"{share} of it training"))
     return {
         "number": drawn.number,
         "colour": page.variable(drawn.colour),
         "name": name,
         "line": tactic["line"],
-        "paper": tactic["paper"],
+        "paper": "" if tactic["paper"].startswith("none") else f" {tactic['paper']}.",
         "family": tactic["family"],
         "epochs": tactic["epochs"],
         "weights": human.counted_out(tactic["weights"]["value"]),

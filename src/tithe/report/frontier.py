@@ -15,7 +15,7 @@ from tithe.report import drawing
 from tithe.report.drawing import DENSE, INK, SMALL
 
 WIDTH, HEIGHT = 4.7, 3.6  # inches: about a phone's width at the size of its own text
-_BOX = (0.14, 0.15, 0.84, 0.82)
+_BOX = (0.19, 0.15, 0.77, 0.82)
 _WIDE = 3.0  # errors that span this factor are drawn on a logarithmic scale
 _SIZE = 13.0  # points: room for a number
 _AROUND = 1e3  # the lines are drawn for this factor of inferences to both sides
@@ -37,15 +37,15 @@ def frontier(drawn: Sequence[Drawn], cost: str, label: str) -> Picture:
     for each in drawn:
         x, y = _point(each.tactic, cost)
         _bars(axes, each.tactic, cost, each.colour)
-        axes.plot([x], [y], "o", markersize=_SIZE, color=each.colour, zorder=3, clip_on=False)
-        _pin(axes, x, y, each.number)
+        axes.plot([x], [y], "o", markersize=5, color=each.colour, zorder=3, clip_on=False)
     costs, errors = zip(*(_point(each.tactic, cost) for each in drawn), strict=True)
     axes.set_xscale("log")
     room = max(1.3, (max(costs) / min(costs)) ** 0.08)
     axes.set_xlim(min(costs) / room, max(costs) * room)
     _cost_ticks(axes.xaxis, drawn[0].tactic["total"][cost]["unit"], min(costs) / room, max(costs) * room)
     axes.set_xlabel(label, fontsize=SMALL, color=INK)
-    _error_scale(axes, errors)
+    _error_scale(axes, [bound for each in drawn for bound in _bounds(each.tactic["error"])], errors)
+    _pins(axes, [(*_point(each.tactic, cost), each) for each in drawn])
     return picture
 
 
@@ -60,8 +60,7 @@ def lines(drawn: Sequence[Drawn], cost: str, inferences: float, label: str) -> P
         y = [training + n * use for n in x]
         axes.plot(x, y, color=each.colour, linewidth=2.0)
         place = 4 + 11 * ((each.number - 1) % 8)
-        axes.plot([x[place]], [y[place]], "o", markersize=_SIZE, color=each.colour, zorder=3)
-        _pin(axes, x[place], y[place], each.number)
+        _pin(axes, x[place], y[place], each)
     axes.axvline(middle, color=DENSE, linewidth=1.0, linestyle=(0, (1, 2)))
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -71,7 +70,7 @@ def lines(drawn: Sequence[Drawn], cost: str, inferences: float, label: str) -> P
     axes.xaxis.set_minor_locator(NullLocator())
     _cost_ticks(axes.yaxis, drawn[0].tactic["total"][cost]["unit"], *axes.get_ylim())
     axes.set_xlabel(f"inferences; dotted: {human.tick(middle)}", fontsize=SMALL, color=INK)
-    axes.text(0.01, 0.985, label, fontsize=SMALL, color=INK, va="top", transform=axes.transAxes)
+    axes.text(0.02, 0.98, label, fontsize=SMALL, color=INK, va="top", transform=axes.transAxes)
     return picture
 
 
@@ -96,22 +95,45 @@ def _bars(axes: Axes, tactic: Mapping[str, Any], cost: str, colour: str) -> None
         axes.plot([max(total["low"], x / 1e3), total["high"]], [y, y], **style)
 
 
-def _pin(axes: Axes, x: float, y: float, number: int) -> None:
-    axes.text(
-        x, y, str(number), fontsize=8.5, color="white", weight="bold", ha="center", va="center_baseline", zorder=4
-    )
+def _bounds(error: Mapping[str, Any]) -> list[float]:
+    """The mean and its interval, in percent."""
+    return [100 * error[name] for name in ("value", "low", "high") if error[name] is not None]
 
 
-def _error_scale(axes: Axes, errors: Sequence[float]) -> None:
-    low, high = min(errors), max(errors)
+def _pin(axes: Axes, x: float, y: float, drawn: Drawn) -> None:
+    """A disc with the tactic's number."""
+    axes.plot([x], [y], "o", markersize=_SIZE, color=drawn.colour, zorder=3, clip_on=False)
+    text: dict[str, Any] = {"color": "white", "weight": "bold", "ha": "center", "va": "center_baseline"}
+    axes.text(x, y, str(drawn.number), fontsize=8.5, zorder=4, **text)
+
+
+def _pins(axes: Axes, points: Sequence[tuple[float, float, Drawn]]) -> None:
+    """A numbered disc beside each point; discs that would cover each other move up, and a line leads to their point."""
+    apart = _SIZE * axes.figure.dpi / 72
+    placed: list[tuple[float, float]] = []
+    for x, y, drawn in sorted(points, key=lambda point: point[1]):
+        right, up = axes.transData.transform((x, y)) + 0.8 * apart
+        while any(math.dist((right, up), other) < 1.05 * apart for other in placed):
+            up += 0.3 * apart
+        placed.append((float(right), float(up)))
+        there = axes.transData.inverted().transform((right, up))
+        axes.plot([x, there[0]], [y, there[1]], color=drawn.colour, linewidth=0.9, zorder=2)
+        _pin(axes, float(there[0]), float(there[1]), drawn)
+
+
+def _error_scale(axes: Axes, bounds: Sequence[float], means: Sequence[float]) -> None:
+    """Intervals are inside where they are not so wide that the means would fall together."""
+    low, high = min(means), max(means)
     if low > 0 and high / low > _WIDE:
         axes.set_yscale("log")
-        axes.set_ylim(low / 1.5, high * 1.5)
+        axes.set_ylim(
+            max(low / 3, min((b for b in bounds if b > 0), default=low) / 1.1), min(3 * high, 1.2 * max(bounds))
+        )
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_minor_locator(NullLocator())
     else:
-        room = 0.35 * max(high - low, 0.2)
-        axes.set_ylim(max(0, low - room), high + room)
+        room = 2 * max(high - low, 0.2)
+        axes.set_ylim(max(0.0, low - room, min(bounds) - 0.1 * room), min(high + room, max(bounds) + 0.1 * room))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{error:g} %"))
 
