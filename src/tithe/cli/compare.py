@@ -46,7 +46,9 @@ Exit status: 0 done, 2 bad input, 130 Ctrl-C, 143 SIGTERM.
     help="What all get the same of: 20epochs, 2e12FLOP, 90s, or flop for as many as dense training takes. FLOP and "
     "seconds become whole epochs by short pilot runs.  [default: the recipe's epochs]",
 )
-@click.option("--epochs", type=int, help="The same as --budget with so many epochs.")
+@click.option(
+    "--epochs", type=int, help="The same as --budget with so many epochs; with --budget flop, of dense training."
+)
 @click.option("--batch-size", type=int, help="Examples a step.")
 @click.option("--lr", type=float, help="Learning rate at the start, of all methods.")
 @click.option("--weight-decay", type=float, help="L2 penalty.  [default: 0.0005]")

@@ -53,12 +53,16 @@ class Budget:
         return f"{said} of training each"
 
 
+DENSE_FLOP = Budget("flop", None)
+
+
 def parsed(texts: Sequence[str], epochs: int | None) -> Budget:
     """The budget that was asked for on the command line.
 
     Args:
         texts: the values of --budget.
-        epochs: the value of --epochs, which is a budget too.
+        epochs: the value of --epochs, which is a budget too, unless the FLOP are those of dense training: then it says
+            how long that would take.
 
     Raises:
         UsageError: no number with a known unit, or two budgets that contradict each other.
@@ -67,7 +71,7 @@ def parsed(texts: Sequence[str], epochs: int | None) -> Budget:
     Budget(kind='flop', amount=3000000000000.0)
     """
     found = {text: _one(text) for text in texts}
-    if epochs is not None:
+    if epochs is not None and set(found.values()) != {DENSE_FLOP}:
         found[f"--epochs {epochs}"] = _checked(Budget("epochs", epochs), f"--epochs {epochs}")
     if len(set(found.values())) > 1:
         raise UsageError(

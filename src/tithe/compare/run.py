@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tithe.compare import pilot
-from tithe.compare.budget import Budget, parsed
+from tithe.compare.budget import DENSE_FLOP, Budget, parsed
 from tithe.compare.execute import DIVERGED, Spec, Watch, execute, read
 from tithe.compare.plan import PILOTS, RUNS, Plan, check_same, claimed, recorded
 from tithe.compare.result import RESULT, Cell, result
@@ -151,6 +151,8 @@ def _plan(asked: Asked, before: Plan | None, watch_download: data.Progress | Non
     if resumed and not asked.budget and asked.epochs is None:
         budget = resumed.budget
     options = {name: value for name, value in asked.options.items() if value is not None}
+    if budget == DENSE_FLOP and asked.epochs is not None:
+        options["epochs"] = asked.epochs
     options = (resumed.options if resumed else {}) | options
     if budget == Budget("epochs", None):
         budget = Budget("epochs", complete(spec, options).epochs)

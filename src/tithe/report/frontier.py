@@ -15,7 +15,7 @@ from tithe.report import drawing
 from tithe.report.drawing import DENSE, INK, SMALL
 
 WIDTH, HEIGHT = 4.7, 3.6  # inches: about a phone's width at the size of its own text
-_BOX = (0.19, 0.15, 0.77, 0.82)
+_BOX = (0.19, 0.15, 0.745, 0.82)
 _WIDE = 3.0  # errors that span this factor are drawn on a logarithmic scale
 _SIZE = 13.0  # points: room for a number
 _AROUND = 1e3  # the lines are drawn for this factor of inferences to both sides

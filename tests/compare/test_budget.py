@@ -1,0 +1,65 @@
+"""What can be asked for as a budget, and what a pilot makes of it."""
+
+import pytest
+
+from tithe.compare.budget import Budget, parsed
+from tithe.compare.pilot import dense_flop, epochs_for, lengths
+from tithe.errors import UsageError
+from tithe.train import data
+from tithe.train.defaults import complete
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "amount"),
+    [
+        ("20", "epochs", 20),
+        ("20epochs", "epochs", 20),
+        ("1 epoch", "epochs", 1),
+        ("2e12FLOP", "flop", 2e12),
+        ("2.5 TFLOP", "flop", 2.5e12),
+        ("flop", "flop", None),
+        ("90s", "seconds", 90),
+        ("1.5 min", "seconds", 90),
+        ("2h", "seconds", 7200),
+        ("epochs", "epochs", None),
+    ],
+)
+def test_a_budget_is_a_number_with_its_unit(text, kind, amount):
+    assert parsed([text], None) == Budget(kind, amount)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "much", "20 parsecs", "1.2.3s", "seconds", "-3s", "0 FLOP", "2.5 epochs", "1e999s"]
+)
+def test_what_is_no_budget_is_refused_by_name(text):
+    with pytest.raises(UsageError, match=r"--budget.*(write|give|epochs|whole)"):
+        parsed([text], None)
+
+
+def test_budgets_that_contradict_each_other_are_refused_and_equal_ones_are_not():
+    for texts, epochs in ((["20epochs", "2s"], None), (["1e12FLOP"], 5), (["3epochs"], 4)):
+        with pytest.raises(UsageError, match="contradict"):
+            parsed(texts, epochs)
+    assert parsed(["3epochs"], 3) == Budget("epochs", 3)
+    assert parsed(["flop"], 3) == Budget("flop", None)  # of three epochs of dense training
+    assert parsed(["60s", "1min"], None) == Budget("seconds", 60)
+
+
+def test_epochs_follow_from_two_pilots():
+    """FLOP(E) = 50 + 10 E is met exactly; seconds go by the mean."""
+    assert epochs_for(Budget("flop", 1050), [(5, 100), (10, 150)]) == 100
+    assert epochs_for(Budget("seconds", 60), [(5, 1.0), (10, 2.0)]) == 300
+    assert epochs_for(Budget("flop", 1), [(1, 100), (2, 200)]) == 0
+
+
+def test_pilots_differ_by_a_period_of_rewiring():
+    digits = data.load("digits")
+    recipe = complete("digits", {"model": "mlp:16", "batch_size": 32, "method": "sparse-momentum"})
+    assert lengths(recipe, len(digits.y_train)) == (5, 10)  # 45 steps an epoch, rewired every 200 or more
+
+
+def test_dense_flop_is_the_closed_form():
+    digits = data.load("digits")
+    recipe = complete("digits", {"model": "mlp:24", "batch_size": 32, "epochs": 3})
+    a_step_and_example = 2 * (2 * 64 * 24 + 3 * 24 * 10)  # nobody needs the gradient of the pixels
+    assert dense_flop(recipe, digits) == 3 * len(digits.y_train) * a_step_and_example
