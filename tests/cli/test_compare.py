@@ -171,7 +171,7 @@ def test_equal_flop_are_equal_up_to_whole_epochs(tithe: Tithe, tmp_path, budget)
     wanted = tactics["dense"]["training"]["flop"]["value"] if budget[0] == "flop" else 60e6
     for tactic in tactics.values():
         spent = tactic["training"]["flop"]["value"]
-        assert abs(spent - wanted) <= 0.55 * spent / tactic["epochs"], tactic
+        assert abs(spent - wanted) <= 0.11 * wanted, tactic  # half an epoch of four, or half a rewiring
     assert [tactics[name]["epochs"] for name in ("dense", "sparse-momentum 20 %")] == [4, pytest.approx(14, abs=4)]
 
 
@@ -184,12 +184,12 @@ def test_equal_seconds_become_epochs(tithe: Tithe, tmp_path):
 
 
 def test_a_method_whose_needs_are_not_met_is_left_out_and_the_others_run(tithe: Tithe, tmp_path):
-    words = ["--model", "mlp:4", "--methods", "static,small-dense", "--density", 0.01, "--seeds", 1, "--epochs", 1]
+    words = ["--model", "mlp:24", "--methods", "static,small-dense", "--density", 0.04, "--seeds", 1, "--epochs", 1]
     outcome = tithe("compare", *words, "--out", tmp_path / "cmp", "--json")
     assert outcome.status == 0, outcome
-    assert list(outcome.report["tactics"]) == ["static 1 %"]
-    assert "give more density" in outcome.report["left_out"]["small-dense 1 %"]
-    assert any("Left out: small-dense 1 %" in sentence for sentence in outcome.report["says"])
+    assert list(outcome.report["tactics"]) == ["static 4 %"]
+    assert "give more density" in outcome.report["left_out"]["small-dense 4 %"]
+    assert any("Left out: small-dense 4 %" in sentence for sentence in outcome.report["says"])
 
 
 def test_a_method_that_diverges_is_said_to_and_not_tried_again(tithe: Tithe, tmp_path):

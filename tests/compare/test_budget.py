@@ -7,6 +7,7 @@ from tithe.compare.pilot import dense_flop, epochs_for, lengths
 from tithe.errors import UsageError
 from tithe.train import data
 from tithe.train.defaults import complete
+from tithe.train.recipe import Timetable
 
 
 @pytest.mark.parametrize(
@@ -46,10 +47,19 @@ def test_budgets_that_contradict_each_other_are_refused_and_equal_ones_are_not()
 
 
 def test_epochs_follow_from_two_pilots():
-    """FLOP(E) = 50 + 10 E is met exactly; seconds go by the mean."""
-    assert epochs_for(Budget("flop", 1050), [(5, 100), (10, 150)]) == 100
-    assert epochs_for(Budget("seconds", 60), [(5, 1.0), (10, 2.0)]) == 300
-    assert epochs_for(Budget("flop", 1), [(1, 100), (2, 200)]) == 0
+    """FLOP(E) = 10 E + 70 R(E), rewired every 225 steps of which an epoch has 45, is met; seconds go by the mean."""
+    times = Timetable(steps_per_epoch=45, total_steps=0, rewire_every=225, lr_drop_steps=())
+    pilots = [(5, 50.0), (10, 170.0)]
+    assert epochs_for(Budget("flop", 10 * 15 + 70 * 2), pilots, times) == 15
+    assert epochs_for(Budget("flop", 10 * 16 + 70 * 3), pilots, times) == 16
+    assert epochs_for(Budget("flop", 10 * 200 + 70 * 39), pilots, times) == 200
+    assert epochs_for(Budget("seconds", 60), [(5, 1.0), (10, 2.0)], times) == 300
+    assert epochs_for(Budget("flop", 1), [(1, 100), (2, 200)], times) == 0
+
+
+def test_pilots_that_cannot_tell_epochs_from_rewirings_give_a_straight_line():
+    times = Timetable(steps_per_epoch=45, total_steps=0, rewire_every=100, lr_drop_steps=())
+    assert epochs_for(Budget("flop", 1050), [(3, 80), (6, 110)], times) == 100
 
 
 def test_pilots_differ_by_a_period_of_rewiring():

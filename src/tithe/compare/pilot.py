@@ -1,14 +1,18 @@
 """How many epochs each tactic gets, so that all spend the same: two short trainings of each tell what an epoch takes.
 
-The second pilot is as long as the first and one period of rewiring more (whole epochs), so the difference is what
-one more period takes, with its scouting: FLOP(E) = FLOP(first) + (E - first) (FLOP(second) - FLOP(first)) / (second -
-first). Seconds are too uneven for differences: seconds(E) = E (all seconds) / (all epochs).
+Epochs and rewirings, with the scouting before them, are what FLOP go into:
+
+    FLOP(E) = epoch E + rewiring R(E),  R(E) = (E steps - 1) // every, with `steps` an epoch
+
+The first pilot is as long as the time between two rewirings (in whole epochs), the second twice as long, so that they
+tell the two prices apart; where they do not, FLOP(E) is the straight line through both. Seconds are too uneven for
+that: seconds(E) = E (all seconds) / (all epochs).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional as F
@@ -17,8 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from tithe.compare.budget import Budget
 from tithe.train.data import Dataset
 from tithe.train.network import dense_network
-from tithe.train.recipe import Recipe, batch_bounds, timetable
+from tithe.train.recipe import Recipe, Timetable, batch_bounds, timetable
 
+REACH = 20  # epochs around the straight line's answer that are looked at
 _PROBE = 2  # examples; batch normalisation cannot take one
 
 
@@ -29,19 +34,46 @@ def lengths(recipe: Recipe, n_train: int) -> tuple[int, int]:
     return period, 2 * period
 
 
-def epochs_for(budget: Budget, spent: Sequence[tuple[int, float]]) -> int:
-    """How many epochs fit the budget best; 0 where one takes more than twice of it.
+def epochs_for(budget: Budget, spent: Sequence[tuple[int, float]], times: Timetable) -> int:
+    """How many epochs come nearest to the budget; 0 where one takes more than twice of it.
 
     Args:
         budget: in FLOP or seconds, with its amount.
         spent: (epochs, FLOP or seconds) of the two pilots.
+        times: of the tactic, for its steps an epoch and between rewirings.
     """
     assert budget.amount is not None
+    if budget.kind == "seconds":
+        return round(budget.amount * sum(epochs for epochs, _ in spent) / sum(seconds for _, seconds in spent))
+    takes, amount = _stairs(spent, times) or _line(spent), budget.amount
+    guess = max(0, _inverse(spent, amount))
+    near = range(max(0, guess - REACH), guess + REACH + 1)
+    return min(near, key=lambda epochs: abs((takes(epochs) if epochs else 0.0) - amount))
+
+
+def _line(spent: Sequence[tuple[int, float]]) -> Callable[[int], float]:
     (first, less), (second, more) = spent
-    if budget.kind == "flop":
-        slope = (more - less) / (second - first)
-        return max(0, round(first + (budget.amount - less) / slope))
-    return max(0, round(budget.amount * (first + second) / (less + more)))
+    return lambda epochs: less + (epochs - first) * (more - less) / (second - first)
+
+
+def _inverse(spent: Sequence[tuple[int, float]], amount: float) -> int:
+    (first, less), (second, more) = spent
+    return round(first + (amount - less) * (second - first) / (more - less))
+
+
+def _stairs(spent: Sequence[tuple[int, float]], times: Timetable) -> Callable[[int], float] | None:
+    """FLOP(E) as above; None where the pilots do not tell the price of an epoch from that of a rewiring."""
+
+    def rewirings(epochs: int) -> int:
+        return (epochs * times.steps_per_epoch - 1) // times.rewire_every
+
+    (first, less), (second, more) = spent
+    determinant = first * rewirings(second) - second * rewirings(first)
+    if determinant == 0:
+        return None
+    epoch = (less * rewirings(second) - more * rewirings(first)) / determinant
+    rewiring = (first * more - second * less) / determinant
+    return lambda epochs: epoch * epochs + rewiring * rewirings(epochs)
 
 
 def dense_flop(recipe: Recipe, dataset: Dataset) -> int:

@@ -23,6 +23,7 @@ from tithe.train import data
 from tithe.train.data import Dataset
 from tithe.train.defaults import complete
 from tithe.train.files import write_json
+from tithe.train.recipe import timetable
 from tithe.train.run import DEFAULT_DATA
 
 DEFAULT_METHODS = ("sparse-momentum", "rigl", "set", "static", "dense")
@@ -119,7 +120,9 @@ class Comparison:
                 found[tactic] = pair[-1].recipe["epochs"]  # its runs will most likely diverge, and say so
                 continue
             halves = [read(spec)["sparse"] for spec in pair]
-            found[tactic] = pilot.epochs_for(budget, [(half["epochs"], half[name]) for half in halves])
+            recipe = tactic.recipe(self.plan.data, self.plan.options, self.shape)
+            times = timetable(recipe, len(self.dataset.y_train))
+            found[tactic] = pilot.epochs_for(budget, [(half["epochs"], half[name]) for half in halves], times)
         return found
 
     def _pilots(self, tactic: Tactic) -> list[Spec]:
