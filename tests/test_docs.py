@@ -49,7 +49,7 @@ def test_the_readmes_two_commands_use_the_constraints() -> None:
     "name",
     [
         *["tithe", "tithe.nn.linear", "tithe.train.data.catalog", "tithe.bench.rows", "tithe.bench.picture"],
-        *["tithe.cost.meter", "tithe.cost.plan", "tithe.cost.size", "tithe.train.data.sizes"],
+        *["tithe.cost.meter", "tithe.cost.plan", "tithe.cost.size", "tithe.train.data.sizes", "tithe.compare.budget"],
     ],
 )
 def test_docstring_examples_run(name: str) -> None:
