@@ -93,6 +93,7 @@ def sparsify(
         shape = (shapes[name][0], math.prod(shapes[name][1:]))
         twin = new[module] = _sparse_twin(module, Topology.random(shape, nnz[name], generator), init)
         twin.kernel = kernel
+        twin.hold_what_is_needed()
     _swap(model, new.get)
     _leave_fast_paths(model)
     if any(isinstance(twin, SparseConv2d) for twin in new.values()):
