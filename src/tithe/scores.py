@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -86,6 +86,19 @@ def strongest(tiles: Callable[[], Tiles], count: int) -> Tensor:
         ties -= equal.numel()
         chosen[equal] = True
         found.append(chosen.nonzero().reshape(-1).add_(first))
+    return torch.cat(found)
+
+
+def strongest_by_row(tiles: Callable[[], Tiles], cols: int, counts: Sequence[int]) -> Tensor:
+    """int64 [sum of counts], ascending: in each row of `cols` positions, so many with the largest scores.
+
+    Tiles hold whole rows; a count is at most the positions of its row that may be chosen.
+    """
+    found = [torch.empty(0, dtype=torch.int64)]
+    for first, tile in tiles():
+        order = tile.view(-1, cols).argsort(dim=1, descending=True, stable=True)
+        for row, best in enumerate(order, start=first // cols):
+            found.append(best[: counts[row]].sort().values.add_(row * cols))
     return torch.cat(found)
 
 

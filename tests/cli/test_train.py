@@ -12,6 +12,7 @@ import pytest
 
 from cli.command import SMALL, Tithe, final_tensors
 from tithe.cli import status
+from tithe.methods import METHODS
 from tithe.train.results import UNITS
 
 
@@ -277,3 +278,23 @@ def test_help_names_every_option_and_example(tithe: Tithe):
         assert word in shown.stdout
     assert "train" in tithe("--help").stdout
     assert tithe("--version").stdout.startswith("tithe ")
+
+
+def test_help_lists_every_method_with_a_line(tithe: Tithe):
+    shown = " ".join(tithe("train", "--help").stdout.split())
+    for entry in METHODS.values():
+        assert f"{entry.name} {entry.line}" in shown
+
+
+def test_methods_train_and_unknown_ones_are_refused(tithe: Tithe, tmp_path):
+    small = ["--model", "mlp:24-16", "--epochs", 2, "--batch-size", 32, "--threads", 1, "--compare", "none", "--json"]
+    report = tithe("train", *small, "--method", "one-shot", "--out", tmp_path / "a").report
+    assert report["method"] == "one-shot"
+    assert report["recipe"]["budget"] == "global"
+    assert report["sparse"]["nnz"] == round(0.05 * report["sparse"]["logical_weights"])
+    small_dense = tithe("train", *small, "--method", "small-dense", "--density", 0.3, "--out", tmp_path / "b").report
+    assert small_dense["sparse"]["logical_weights"] == 64 * 24 + 24 * 16 + 16 * 10
+    assert 0.2 < small_dense["sparse"]["density"] <= 0.3
+    assert tithe("train", "--method", "rigel", "--out", tmp_path / "c").refused("did you mean rigl?")
+    assert tithe("train", "--method", "static", "--rate", 0.3, "--out", tmp_path / "c").refused("has no rate")
+    assert not (tmp_path / "c").exists()

@@ -10,9 +10,10 @@ import torch
 from torch.nn import functional
 
 import tithe
-from tithe.methods import METHODS, dsr
+from tithe.methods import METHODS, dsr, sparse_momentum
 from tithe.methods import set as set_method
 from tithe.methods.one_shot import repeated_half
+from tithe.methods.view import LayerView
 
 from .table import DENSITY, STEPS, Trial, trial
 
@@ -52,6 +53,40 @@ def test_rigl_grows_where_the_gradient_of_this_step_is_largest() -> None:
         free = [p for p in range(signal.numel()) if p not in kept]
         grown = sorted(free, key=lambda p: (-abs(float(signal[p])), p))[: len(dropped)]
         assert set(layer.topology.positions().tolist()) == kept | set(grown)
+
+
+def test_neuron_wise_growth_gives_each_neuron_its_share() -> None:
+    """Their `momentum_neuron`, with exact counts: shares by mean |momentum|, the largest of each neuron."""
+    torch.manual_seed(0)
+    signal = torch.randn(6, 40, dtype=torch.float64) * torch.tensor([[1.0], [2], [3], [1], [1], [4]])
+    mask = torch.rand(6, 40) < 0.2
+    topology = tithe.Topology.from_mask(mask)
+    values = torch.randn(topology.nnz, dtype=torch.float64)
+    view = LayerView(topology, values, signal[mask], lambda rows: signal[rows])
+    found = sparse_momentum.plan({"a": view}, 0.5, redistribute=False, growth="neuron")["a"]
+    kept = mask.clone()
+    kept[mask] = ~found.drop
+    total, share = int(found.drop.sum()), signal.abs().mean(1) / signal.abs().mean(1).sum()
+    grown = torch.zeros(240, dtype=torch.bool)
+    grown[found.grow] = True
+    grown = grown.view(6, 40)
+    assert grown.sum() == total
+    assert not (grown & kept).any()
+    for row in range(6):
+        assert abs(int(grown[row].sum()) - total * float(share[row])) <= 1
+        free = signal[row].abs()[~kept[row]]
+        assert signal[row].abs()[grown[row]].min() >= free.sort(descending=True).values[int(grown[row].sum()) - 1]
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_neuron_wise_growth_keeps_the_density(model: str) -> None:
+    run = trial("sparse-momentum", model, growth="neuron")
+    before = sum(run.nnz())
+    run.train(1, STEPS)
+    assert sum(run.nnz()) == before
+    assert len(run.method.history) == 6
+    with pytest.raises(tithe.UsageError, match="'weight', 'neuron'"):
+        trial("sparse-momentum", growth="layer")
 
 
 def test_set_drops_the_weights_nearest_to_zero_on_either_side() -> None:

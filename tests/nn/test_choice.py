@@ -143,3 +143,31 @@ def test_an_unknown_kernel_is_refused_and_the_model_left_alone() -> None:
     with pytest.raises(tithe.UsageError, match="kernel 'fast' was given; allowed are 'auto', 'sparse', 'dense'"):
         tithe.sparsify(model, 0.5, kernel="fast")
     assert type(model[0]) is nn.Linear
+
+
+@pytest.mark.parametrize(("density", "used"), [(0.3, "sparse"), (0.4, "dense"), (1.0, "dense")])
+def test_by_density_asks_no_clock(density: float, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = stopwatch(monkeypatch, 1.0, 1.0)
+    model = tithe.sparsify(nn.Sequential(nn.Linear(20, 30)), density, kernel="by-density")
+    model(torch.randn(4, 20))
+    assert model[0].kernel_used == used
+    assert timed == []
+
+
+def test_a_full_layer_on_the_dense_kernel_holds_no_topology_until_one_is_needed() -> None:
+    model = tithe.sparsify(nn.Sequential(nn.Conv2d(2, 3, 3)), 1.0, kernel="by-density")
+    layer, x = model[0], torch.randn(4, 2, 5, 5)
+    assert layer.packed.numel() == 0
+    expected = layer.to_dense()(x)
+    torch.testing.assert_close(layer(x), expected)
+    assert layer.topology == tithe.Topology.from_mask(torch.ones(3, 18))
+    saved = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert saved["0.indices"].numel() == 54
+    for kernel in ("sparse", "auto"):
+        layer.kernel = kernel
+        torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
+        assert layer.packed.numel() > 0
+    layer.kernel = "dense"
+    model.load_state_dict(saved)
+    torch.testing.assert_close(layer(x), expected)
+    assert layer.packed.numel() == 0

@@ -34,6 +34,15 @@ class Entry:
     budget: str = "erk"  # how layers share the weights, unless told otherwise: the paper's
     every: int | None = None  # steps between rewirings, unless told otherwise: the paper's; None: an epoch
 
+    @property
+    def needs(self) -> str:
+        """What the model has to be, in words."""
+        return {
+            "sparse": "tithe.sparsify(model, density)",
+            "dense": "tithe.sparsify(model, 1.0)",
+            "ordinary": "the model as it is" + ("" if self.name == "dense" else ", with hidden channels"),
+        }[self.start]
+
     def load(self) -> type[Method]:
         """The class."""
         module, name = self.home.split(":")

@@ -15,6 +15,8 @@ arXiv 1907.04840, section 3, and their public code. Differs from the paper in:
 5. A layer keeps at least one weight; one that gets no gradient at all gets back what it dropped, where its signal is
    largest, instead of shrinking to nothing: so a network that was cut through heals.
 6. What a full layer cannot take goes to the others by their shares, not in equal parts.
+7. `growth="neuron"` is their code's `momentum_neuron`: a layer's new weights go to its neurons by mean |momentum|. A
+   neuron that would get fewer than ten gets none there, and the count falls short; here it is exact.
 """
 
 from __future__ import annotations
@@ -23,15 +25,17 @@ import math
 from collections.abc import Iterable, Mapping
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tithe.budget import apportion
+from tithe.errors import UsageError
 from tithe.methods.base import check_steps
 from tithe.methods.scouting import Scouting
 from tithe.methods.view import LayerView
 from tithe.rewire import LayerPlan
-from tithe.scores import count_above, strongest, weakest
+from tithe.scores import count_above, row_tiles, strongest, strongest_by_row, weakest
 from tithe.scout import Average, average_of
 
 FREE_SHARE = 0.99  # a layer takes at most this share of its free places (their code)
@@ -57,6 +61,8 @@ class SparseMomentum(Scouting):
         scout_steps: steps before each rewiring in which the dense gradient is taken; by default as many as hold 99 % of
             the momentum. `every` or more: all steps, the exact choice, with one dense accumulator a layer all the time.
         grown_momentum: whether a grown weight starts with the momentum that ranked it (the paper's way) or at rest.
+        growth: "weight", where the momentum is largest in the layer, or "neuron", where it is largest in each neuron,
+            which gets its share by mean |momentum|.
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers, an optimizer that does not hold them.
@@ -76,14 +82,17 @@ class SparseMomentum(Scouting):
         redistribute: bool = True,
         scout_steps: int | None = None,
         grown_momentum: bool = False,
+        growth: str = "weight",
     ) -> None:
         check_steps(scout_steps=scout_steps)
+        if growth not in GROWTH:
+            raise UsageError(f"growth={growth!r} was given; allowed are {', '.join(map(repr, GROWTH))}")
         super().__init__(model, optimizer, every=every, total_steps=total_steps, rate=rate, schedule=schedule)
-        self.redistribute, self.grown_momentum = redistribute, grown_momentum
+        self.redistribute, self.grown_momentum, self.growth = redistribute, grown_momentum, growth
         self._start(scout_steps if scout_steps is not None else self._window())
 
     def _plans(self, rate: float) -> dict[str, LayerPlan]:
-        plans = plan({name: self._view(name) for name in self.layers}, rate, self.redistribute)
+        plans = plan({name: self._view(name) for name in self.layers}, rate, self.redistribute, self.growth)
         return {name: self._with_state(name, layer_plan) for name, layer_plan in plans.items()}
 
     def _with_state(self, name: str, layer_plan: LayerPlan) -> LayerPlan:
@@ -103,20 +112,37 @@ def window(optimizer: Optimizer, parameters: Iterable[Tensor], every: int) -> in
     return math.ceil(math.log(FORGOTTEN) / math.log(decay)) if 0 < decay < 1 else every
 
 
-def plan(views: Mapping[str, LayerView], rate: float, redistribute: bool = True) -> dict[str, LayerPlan]:
+def plan(
+    views: Mapping[str, LayerView], rate: float, redistribute: bool = True, growth: str = "weight"
+) -> dict[str, LayerPlan]:
     """Which weights each layer drops and grows. Pure; the totals are equal.
 
     Args:
         views: the layers by name.
         rate: the fraction of each layer's weights to drop, 0 to 1.
         redistribute: whether layers get the dropped weights by their share of momentum; else each regrows its own.
+        growth: "weight" or "neuron".
     """
     share = momentum_shares(views)
     dropped = {name: drop_count(view, rate, share[name] * len(views) > 1) for name, view in views.items()}
     drop = {name: weakest(view.values, dropped[name]) for name, view in views.items()}
     grown = _grow_counts(views, drop, dropped, share) if redistribute else dropped
-    grow = {n: strongest(partial(view.scores, drop[n]), grown[n]) for n, view in views.items()}
+    grow = {n: GROWTH[growth](view, drop[n], grown[n]) for n, view in views.items()}
     return {n: LayerPlan(drop[n], grow[n]) for n in views}
+
+
+def _grow_by_weight(view: LayerView, drop: Tensor, count: int) -> Tensor:
+    return strongest(partial(view.scores, drop), count)
+
+
+def _grow_by_neuron(view: LayerView, drop: Tensor, count: int) -> Tensor:
+    rows, cols = view.topology.shape
+    free = torch.cat([tile.view(-1, cols).ge(0).sum(1) for _, tile in view.scores(drop)]).tolist()
+    means = torch.cat([view.signal(part).abs().mean(1) for part in row_tiles(rows, cols)]).tolist()
+    return strongest_by_row(partial(view.scores, drop), cols, apportion(count, means, [0] * rows, free))
+
+
+GROWTH = {"weight": _grow_by_weight, "neuron": _grow_by_neuron}
 
 
 def momentum_shares(views: Mapping[str, LayerView]) -> dict[str, float]:

@@ -152,6 +152,7 @@ def _twins(
         shape = (shapes[name][0], math.prod(shapes[name][1:]))
         new[module] = make(module, shape, nnz[name])
         new[module].kernel = kernel
+        new[module].hold_what_is_needed()
     return new
 
 

@@ -129,7 +129,7 @@ class SparseLayer(nn.Module):
 
     def _compute(self, x: Tensor) -> Tensor:
         """x [N, ...] through the chosen kernel; the scout, if there is one, sees it."""
-        self._hold_what_is_needed()
+        self.hold_what_is_needed()
         self.kernel_used = kernel_for(self, x)
         y = self.dense_forward(x) if self.kernel_used == "dense" else self.sparse_forward(x)
         return self._observed(x, y)
@@ -139,7 +139,7 @@ class SparseLayer(nn.Module):
             return ""
         return f", kernel={self.kernel}" + (f" ({self.kernel_used})" if self.kernel == "auto" else "")
 
-    def _hold_what_is_needed(self) -> None:
+    def hold_what_is_needed(self) -> None:
         """A full layer on the dense kernel needs no topology: without it dense training costs what it does in torch."""
         needless = self.kernel in ("dense", "by-density") and self.nnz == math.prod(self.weight_shape)
         if needless and self.packed.numel():
