@@ -61,8 +61,8 @@ class Peaks:
         if density not in self._found:
             twin = self._work.rehearsal(density)
             steady = twin.step(*self._work.batch(self._batch)).peak
-            peak = twin.step(*self._work.batch(self._batch), scouting=True).peak if self._scouts else steady
-            self._found[density] = (steady, max(steady, peak))
+            scout = twin.step(*self._work.batch(self._batch), scouting=True) if self._scouts else None
+            self._found[density] = (steady, max(steady, scout.peak, scout.rewiring) if scout else steady)
         return self._found[density][scouting]
 
 

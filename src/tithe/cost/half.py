@@ -54,7 +54,7 @@ class Half:
     held: Figure  # B: all of that but activations and scouting
     held_peak: Figure  # B: but activations
     steady: Figure  # B: most that is alive at one moment outside scouting
-    peak: Figure  # B: and while scouting
+    peak: Figure  # B: and while scouting and rewiring
     step_flop: Figure  # of a full batch, without scouting
     scouting_step_flop: Figure
     flop: Figure  # of the whole training, all workers
@@ -138,7 +138,7 @@ def half(
         held=_counted(plain.held.total - plain.held.scouting),
         held_peak=_counted(max(plain.held.total, scout.held.total)),
         steady=Figure(plain.peak, "B", "modelled", source=_ACTIVATIONS),
-        peak=Figure(max(plain.peak, scout.peak), "B", "modelled", source=_ACTIVATIONS),
+        peak=Figure(_peak(plain, scout, work.calendar.rewirings), "B", "modelled", source=_ACTIVATIONS),
         step_flop=Figure(flops[first], "FLOP", "counted", source=_REHEARSED),
         scouting_step_flop=Figure(flops[scouting], "FLOP", "counted", source=_REHEARSED),
         flop=flop,
@@ -147,6 +147,10 @@ def half(
         cost=rates.of_seconds(seconds),
         seconds=seconds,
     )
+
+
+def _peak(plain: Step, scout: Step, rewirings: int) -> int:
+    return max(plain.peak, scout.peak, scout.rewiring if rewirings else 0)
 
 
 def _kind(kind: Kind, sparse: bool) -> Kind:
