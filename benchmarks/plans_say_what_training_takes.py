@@ -28,9 +28,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
-from tithe.cost.calendar import Kind
-from tithe.cost.half import rehearsed
+from tithe.cost.half import Rehearsed, rehearsed
 from tithe.cost.priced import priced
+from tithe.cost.rehearsal import rewiring_peak
 from tithe.methods import SparseMomentum
 from tithe.train import planning
 from tithe.train.batches import epoch_batches
@@ -107,10 +107,10 @@ class Real:
         return counter.get_total_flops()
 
 
-def rehearsal(name: str, density: float | None) -> dict[Kind, Any]:
+def rehearsal(name: str, density: float | None) -> Rehearsed:
     """The plan's steps, scouting where the network is sparse."""
     recipe, sizes = recipe_of(name, epochs=9, rewire_every=30)
-    return rehearsed(planning.work(recipe, sizes), density).steps
+    return rehearsed(planning.work(recipe, sizes), density)
 
 
 def cases(name: str) -> Iterator[tuple[str, float | None, bool]]:
@@ -123,7 +123,7 @@ def cases(name: str) -> Iterator[tuple[str, float | None, bool]]:
 def compare_flop(name: str) -> Iterator[dict[str, Any]]:
     """Planned and counted FLOP of a step."""
     for what, density, scouting in cases(name):
-        steps = rehearsal(name, density)
+        steps = rehearsal(name, density).steps
         planned = next(step.flop for kind, step in steps.items() if kind.scouting == scouting)
         real = Real(name, density, scouting, batch_of(name))
         for _ in range(4 if scouting else 1):
@@ -155,14 +155,15 @@ def peaks(name: str, density: float | None, scout: bool, steps: int) -> list[int
 def compare_memory(name: str) -> Iterator[dict[str, Any]]:
     """Planned and measured peaks."""
     for what, density, scouting in cases(name):
-        steps = rehearsal(name, density)
-        planned = next(step for kind, step in steps.items() if kind.scouting == scouting)
+        found = rehearsal(name, density)
+        planned = next(step for kind, step in found.steps.items() if kind.scouting == scouting)
         if not scouting:
             yield row(name, what, planned.peak, peaks(name, density, scouting, 3)[-1], "B")
             continue
         *_, scouted, rewired = peaks(name, density, scouting, 6)  # the fifth and the sixth scout, the sixth rewires
         yield row(name, what, planned.peak, scouted, "B")
-        yield row(name, "sparse, rewiring", max(planned.peak, planned.rewiring), rewired, "B")
+        rewiring = rewiring_peak(found.nnz, planned.end, planned.held.optimizer, planned.held.scouting)
+        yield row(name, "sparse, rewiring", max(planned.peak, rewiring), rewired, "B")
 
 
 def compare_seconds(name: str, train_seconds: float) -> Iterator[dict[str, Any]]:

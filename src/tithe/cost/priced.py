@@ -122,7 +122,7 @@ def priced(
         dense = half(work, dense_steps, known, times.dense if times else None)
         computed_densely = None if device.kernels else dense_steps
         sparse = half(work, sparse_steps, known, times.sparse if times else None, computed_densely)
-        peaks = Peaks(work, sparse)
+        peaks = Peaks(work, sparse_steps)
         return Plan(
             sparse=sparse,
             dense=dense,

@@ -8,7 +8,7 @@ import contextlib
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,23 @@ class Step:
     peak: int  # B, most that is alive at one moment
     held: Footprint  # weights, indices, gradients, optimizer state, accumulators, after the optimizer's step
     activations: int  # B, most that is alive beside those
-    rewiring: int  # B, most that is alive if a rewiring follows
+    end: int  # B, alive at its end, before the gradients go
+
+
+def rewiring_peak(nnz: Sequence[int], end: float, optimizer: float, scouting: float) -> float:
+    """Bytes alive in a rewiring. It chooses by numbers, so it cannot be rehearsed: bytes a weight, fitted to torch's
+    memory profiler (benchmarks/plans_say_what_training_takes.py).
+
+    Args:
+        nnz: weights of each sparse layer.
+        end: bytes alive at the end of the step before.
+        optimizer: bytes of its state.
+        scouting: bytes of the accumulators, which go before layers are changed.
+    """
+    largest, total = max(nnz, default=0), sum(nnz)
+    choosing = _TO_CHOOSE * largest + total
+    changing = _NEW_LAYER * total + optimizer + _TO_CHANGE * largest
+    return max(end + choosing, end - scouting + changing)
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,7 @@ class Rehearsal:
         self._scouts: dict[str, _FakeScout] = {}
         self._activations = 0
         self._base: int | None = None  # B, what a step finds
-        with self._mode, self._live:
+        with self._rehearsing():
             self.model = _fake_twin(model)
             if sparse is not None:
                 self.model = hollow(self.model, sparse.density, sparse.budget, sparse.keep_dense)
@@ -98,20 +114,20 @@ class Rehearsal:
             self.optimizer = optimizer(self._parameters)
             self._make_state()
 
-    def nnz(self) -> int:
-        """Existing weights of the sparse layers."""
-        return sum(layer.nnz for layer in self.layers.values())
+    def nnz(self) -> list[int]:
+        """Existing weights of each sparse layer."""
+        return [layer.nnz for layer in self.layers.values()]
 
     def step(self, x: Tensor, y: Any, scouting: bool = False) -> Step:
         """One step with optimizer state; x and y are looked at for shape and dtype only."""
-        with self._mode, self._live:
+        with self._rehearsing():
             x, y = _fake(x), _fake(y)
             with self._scouted(scouting):
                 self._live.restart()
                 self._base, self._activations = self._held().total, 0
                 held, end = self._run(x, y)
                 self._base = None
-        return Step(self._live.flop, self._live.peak, held, self._activations, self._rewiring(held, end))
+        return Step(self._live.flop, self._live.peak, held, self._activations, end)
 
     def _make_state(self) -> None:
         """An optimizer makes its state in its first step."""
@@ -133,15 +149,11 @@ class Rehearsal:
         self.optimizer.zero_grad(set_to_none=True)
         return held, end
 
-    def _rewiring(self, held: Footprint, end: int) -> int:
-        """It chooses by numbers, so it cannot be rehearsed: bytes a weight, fitted to torch's memory profiler
-        (benchmarks/plans_say_what_training_takes.py)."""
-        counts = [layer.nnz for layer in self.layers.values()]
-        if not counts:
-            return end
-        choosing = _TO_CHOOSE * max(counts) + sum(counts)
-        changing = _NEW_LAYER * sum(counts) + held.optimizer + _TO_CHANGE * max(counts)
-        return max(end + choosing, end - held.scouting + changing)
+    @contextlib.contextmanager
+    def _rehearsing(self) -> Iterator[None]:
+        """Tensors that are made have no memory, and are on the CPU, for which the kernels are."""
+        with self._mode, self._live, torch.device("cpu"):
+            yield
 
     @contextlib.contextmanager
     def _scouted(self, scouting: bool) -> Iterator[None]:
