@@ -72,6 +72,11 @@ def test_what_cannot_be_tested_is_said_to_be_untested():
     assert welch([1.0], [2.0, 3.0]) is None
 
 
+def test_values_that_hardly_differ_raise_no_warning():
+    assert differ([5e9, 5e9 + 1e-6], [6e9, 6e9])
+    assert interval([5e9, 5e9 + 1e-6])
+
+
 def test_counts_that_do_not_vary_differ_when_they_differ():
     assert differ([5.0, 5.0], [6.0, 6.0])
     assert not differ([5.0, 5.0], [5.0, 5.0])

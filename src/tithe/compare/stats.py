@@ -21,7 +21,7 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
     """The t interval of the mean, mean +- t s / sqrt(n); None for fewer than two values."""
     if len(values) < 2:
         return None
-    mean, error = statistics.fmean(values), float(stats.sem(values))
+    mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
     if error == 0:
         return mean, mean
     low, high = stats.t.interval(CONFIDENCE, len(values) - 1, loc=mean, scale=error)
@@ -58,7 +58,10 @@ def welch(first: Sequence[float], second: Sequence[float]) -> float | None:
         return None
     if statistics.pvariance(first) == statistics.pvariance(second) == 0:
         return 1.0 if first[0] == second[0] else None
-    p = float(np.asarray(stats.ttest_ind(first, second, equal_var=False))[1])
+    known = [
+        fact for values in (first, second) for fact in (statistics.fmean(values), statistics.stdev(values), len(values))
+    ]
+    p = float(np.asarray(stats.ttest_ind_from_stats(*known, equal_var=False))[1])  # from values it warns of close ones
     return None if math.isnan(p) else p
 
 
