@@ -206,7 +206,8 @@ def _sure(n: float, challenger: Mapping[str, Any], other: Mapping[str, Any], cos
         differ(*([run[part][cost] for run in tactic["runs"]] for tactic in (challenger, other)))
         for part in ("training", "inference")
     )
-    if n == 0:
+    same_use = challenger["inference"][cost]["value"] == other["inference"][cost]["value"]
+    if n == 0 or (math.isinf(n) and same_use):
         return training
     return use if math.isinf(n) else training and use
 

@@ -83,7 +83,7 @@ def _reigns(content: Mapping[str, Any]) -> list[str]:
 
 
 def _with_equals(content: Mapping[str, Any], name: str) -> str:
-    equals = [n for n in content["tactics"] if n != name and not _sure(content, n, name)]
+    equals = [n for n in content["tactics"] if n != name and not (_sure(content, n, name) or _sure(content, name, n))]
     return f"{name} ({listed(equals)} within noise of it)" if equals else name
 
 
