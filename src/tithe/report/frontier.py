@@ -141,7 +141,8 @@ def _error_scale(axes: Axes, bounds: Sequence[float], means: Sequence[float]) ->
 def _cost_ticks(axis: Any, unit: str, low: float, high: float) -> None:
     """A few round numbers with their unit, whatever their size."""
     decades = math.log10(high / low)
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,), numticks=6))
+    subs = (1.0, 2.0, 5.0) if decades < 1.1 else (1.0, 3.0) if decades < 2.2 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=6))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, unit)))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
