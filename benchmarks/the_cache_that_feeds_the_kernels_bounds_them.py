@@ -59,7 +59,7 @@ def main() -> None:
     """Measure, print, write."""
     torch.set_num_threads(1)
     block = 4 * min(BATCH, REGISTERS * FLOATS[_kernels.instruction_set()])  # bytes
-    sizes = (16, 32, 64, 128, 256, 512, 1024, 4096)  # KiB
+    sizes = (32, 64, 128, 256, 512, 1024, 2048, 8192)  # KiB
     passes = {f"{size} KiB": sparse_pass(1024 * size // block) for size in sizes}
     a, b = torch.randn(1024, 1024), torch.randn(1024, BATCH)
     out = torch.empty(1024, BATCH)

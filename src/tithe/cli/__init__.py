@@ -9,6 +9,7 @@ from types import FrameType
 
 import click
 
+from tithe.cli.spin import spin_briefly
 from tithe.errors import Diverged, UsageError
 
 VERBS = {"train": "tithe.cli.train", "bench": "tithe.cli.bench"}
@@ -53,6 +54,7 @@ def group(context: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 diverged, 2 bad input, 130 after Ctrl-C, 143 after SIGTERM."""
+    spin_briefly()  # before a verb imports torch
     sys.exit(status(arguments))
 
 
