@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tithe import human
 from tithe.errors import UsageError
-from tithe.report import curves, first_layer, human, table
+from tithe.report import curves, first_layer, table
 
 EPOCHS = 20
 

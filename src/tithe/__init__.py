@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tithe.errors import Diverged, UsageError
 
 if TYPE_CHECKING:
+    from tithe.cost.meter import Meter
+    from tithe.cost.plan import plan
     from tithe.methods import SparseMomentum
     from tithe.nn import SparseConv2d, SparseLinear, densify, sparse_layers, sparsify
     from tithe.topology import Topology
@@ -21,23 +23,27 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Diverged",
+    "Meter",
     "SparseConv2d",
     "SparseLinear",
     "SparseMomentum",
     "Topology",
     "UsageError",
     "densify",
+    "plan",
     "sparse_layers",
     "sparsify",
 ]
 
 # Imported at first use, since each brings torch: `tithe --help` answers at once.
 _HOMES = {
+    "Meter": "tithe.cost.meter",
     "SparseConv2d": "tithe.nn",
     "SparseLinear": "tithe.nn",
     "SparseMomentum": "tithe.methods",
     "Topology": "tithe.topology",
     "densify": "tithe.nn",
+    "plan": "tithe.cost.plan",
     "sparse_layers": "tithe.nn",
     "sparsify": "tithe.nn",
 }

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from tithe import human
 from tithe.bench.contestants import DENSE as DENSE_FP32
 from tithe.bench.contestants import DENSE_BF16, INSIDE, SPARSE
 from tithe.bench.results import best
-from tithe.report import drawing, human
+from tithe.report import drawing
 from tithe.report.drawing import DENSE, INK, SMALL, TEXT, TITLE
 from tithe.report.drawing import SPARSE as BLUE
 

@@ -8,8 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from tithe import human
 from tithe.bench.results import best
-from tithe.report import human
 
 _MISSING = "-"
 

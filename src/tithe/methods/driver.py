@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -198,8 +199,7 @@ class SparseMomentum:
         self._scouts = {}
 
     def _window(self) -> int:
-        decay = max(average_of(self.optimizer, layer.values).decay for layer in self.layers.values())
-        return math.ceil(math.log(FORGOTTEN) / math.log(decay)) if 0 < decay < 1 else self.every
+        return window(self.optimizer, [layer.values for layer in self.layers.values()], self.every)
 
     def _average(self, name: str) -> Average:
         return average_of(self.optimizer, self.layers[name].values)
@@ -232,6 +232,12 @@ class SparseMomentum:
 
     def _watch_anew(self) -> None:
         self._watched, self._silent = 0, set(self.layers)
+
+
+def window(optimizer: Optimizer, parameters: Iterable[Tensor], every: int) -> int:
+    """How many steps to scout before each rewiring unless told otherwise: as many as hold 99 % of the momentum."""
+    decay = max(average_of(optimizer, parameter).decay for parameter in parameters)
+    return math.ceil(math.log(FORGOTTEN) / math.log(decay)) if 0 < decay < 1 else every
 
 
 def _momentum(state: dict[str, Any], average: Average) -> Tensor | None:

@@ -13,10 +13,12 @@ more time than the copy that torch's matrix product is faster.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from tithe import _kernels
 from tithe.ops import dispatch
@@ -27,6 +29,17 @@ Pair = tuple[int, int]
 # on reading and writing the gradient that it adds to.
 COPIED, LEAST_LENGTH = 2**20, 512
 NARROW = 256  # channels, in and out: at 640 torch's product is 1.3 times as fast as the kernel
+
+if torch.ops.aten.addmm_ not in flop_registry:  # torch's counter knows addmm, but not in place
+
+    @register_flop_formula(torch.ops.aten.addmm_)
+    def _addmm_flop(self_shape: Any, a_shape: Any, b_shape: Any, *_: Any, **__: Any) -> int:
+        return 2 * a_shape[0] * a_shape[1] * b_shape[1]
+
+
+def takes(x: Tensor, dy: Tensor) -> bool:
+    """Whether these are what `conv2d_dense_dw` is for: activations whose batch is innermost."""
+    return all(t.movedim(0, -1).is_contiguous() for t in (x, dy))
 
 
 def conv2d_dense_dw(

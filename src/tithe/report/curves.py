@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from tithe.report import drawing, human
+from tithe import human
+from tithe.report import drawing
 from tithe.report.drawing import DENSE, INK, SPARSE, TEXT, TITLE
 
 

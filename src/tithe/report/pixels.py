@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import MaxNLocator
 
-from tithe.report import drawing, human
+from tithe import human
+from tithe.report import drawing
 from tithe.report.drawing import DENSE, INK, SMALL, SPARSE, TEXT, TITLE
 
 # Light to dark, in lightness alone: pale grey for a pixel nobody looks at, the colour of sparse runs in the middle.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from tithe.report import human
+from tithe import human
 
 Report = Mapping[str, Any]
 _MISSING = "-"

@@ -36,11 +36,8 @@ class Network:
 
 def sparse_network(recipe: Recipe, dataset: Dataset) -> Network:
     """The recipe's network, sparse, with what rewires it."""
-    model = _dense_model(recipe, dataset)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    # The kernel is not chosen by the clock: a resumed run could choose another, and end with other bits.
-    tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=generator, kernel="sparse")
-    optimizer = _optimizer(recipe, model)
+    model = sparse_model(recipe, dataset)
+    optimizer = optimizer_for(recipe, model.parameters())
     steps = timetable(recipe, len(dataset.y_train))
     options = {name: getattr(recipe, name) for name in ("rate", "scout_steps") if getattr(recipe, name) is not None}
     method = METHODS[recipe.method](
@@ -51,19 +48,29 @@ def sparse_network(recipe: Recipe, dataset: Dataset) -> Network:
 
 def dense_network(recipe: Recipe, dataset: Dataset) -> Network:
     """The same network from the same seed, without `sparsify` and without a method."""
-    model = _dense_model(recipe, dataset)
-    return Network(model, _optimizer(recipe, model), None)
+    model = dense_model(recipe, dataset)
+    return Network(model, optimizer_for(recipe, model.parameters()), None)
 
 
-def _dense_model(recipe: Recipe, dataset: Dataset) -> nn.Module:
+def sparse_model(recipe: Recipe, dataset: Dataset) -> nn.Module:
+    """The recipe's model, sparse."""
+    model = dense_model(recipe, dataset)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    # The kernel is not chosen by the clock: a resumed run could choose another, and end with other bits.
+    return tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=generator, kernel="sparse")
+
+
+def dense_model(recipe: Recipe, dataset: Dataset) -> nn.Module:
+    """The recipe's model."""
     assert recipe.model is not None
     torch.manual_seed(recipe.seed)
     return models.build(recipe.model, tuple(dataset.x_train.shape[1:]), dataset.classes)
 
 
-def _optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
+def optimizer_for(recipe: Recipe, parameters: Any) -> Optimizer:
+    """The recipe's optimizer."""
     return SGD(
-        model.parameters(),
+        parameters,
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
