@@ -1,0 +1,23 @@
+"""The steps of a forecast in their order: back-test the forms, fit them, draw what the runs leave open, mix."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tithe.forecast.backtest import Backtest, backtest
+from tithe.forecast.check import Runs
+from tithe.forecast.fitting import Fit, fit
+from tithe.forecast.forms import FORMS
+from tithe.forecast.interval import draw
+from tithe.forecast.loss import Loss
+from tithe.forecast.mixture import Mixture
+
+
+def mix(runs: Runs, loss: Loss, level: float, seed: int) -> tuple[Backtest, list[Fit], Mixture]:
+    """Back-test, fits and draws of every form, in the order of `FORMS`."""
+    log_size, log_error = np.log(runs.compute), np.log(runs.error)
+    tried, x = backtest(log_size, log_error, loss), log_size - log_size[-1]
+    rng = np.random.default_rng(seed)
+    fits = [fit(form, x, log_error, np.ones(len(x)), loss) for form in FORMS]
+    parts = [draw(form, x, log_error, fitted, loss, rng) for form, fitted in zip(FORMS, fits, strict=True)]
+    return tried, fits, Mixture(tuple(zip(tried.weights, parts, strict=True)), level, seed)
