@@ -132,7 +132,7 @@ def _result(
         held_out=tried_out,
         verdict=found,
         settle=verdict.settle(found, mixture, largest, unit, noise, sizes),
-        says=sentences.says(found, now, halving, priced, largest, unit),
+        says=sentences.says(found, now, halving, priced, unit),
         assumed=_assumed(rates if priced.cost else None),
         mixture=mixture,
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tithe.cost.figure import show
 from tithe.forecast.forms import TINY
 from tithe.forecast.interval import Draws
 from tithe.forecast.mixture import Mixture
+from tithe.forecast.words import percent, size
 
 FEW_RUNS = 6  # below it the forms were compared on fewer than three extrapolations
 FORECAST_DECADES, SCENARIO_DECADES = 1.0, 3.0  # beyond the largest run
@@ -51,8 +51,8 @@ def settle(found: str, mixture: Mixture, largest: float, unit: str, noise: float
         )
     factor, without, with_floor = telling
     return (
-        f"A run of {show(factor * largest, unit)} ({factor:g} times the largest) would tell: "
-        f"a power law expects {100 * without:.3g} % there, a floor {100 * with_floor:.3g} %."
+        f"A run of {size(factor * largest, unit)} ({factor:g} times the largest) would tell: "
+        f"a power law expects {percent(without)} there, a floor {percent(with_floor)}."
     )
 
 

@@ -1,6 +1,7 @@
 """What the pictures share: colours, sizes, and how a figure becomes a file. No pyplot, so no global state."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -50,3 +51,22 @@ def save(made: Figure, path: Path) -> Path:
     made.savefig(content, format=kind[1:], metadata={dated: None})
     write_atomically(path, content.getvalue())
     return path
+
+
+def spread(heights: Sequence[float], apart: float) -> list[float]:
+    """Ascending heights, moved as little as it takes to be `apart` from each other.
+
+    >>> spread([0.0, 0.0, 3.0], 1.0)
+    [-0.5, 0.5, 3.0]
+    """
+    # Groups that touch are merged and centred on the mean of where their members want to be.
+    groups: list[list[float]] = []
+    for height in heights:
+        groups.append([height])
+        while len(groups) > 1 and _bottom(groups[-1], apart) < _bottom(groups[-2], apart) + len(groups[-2]) * apart:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [_bottom(group, apart) + place * apart for group in groups for place in range(len(group))]
+
+
+def _bottom(group: list[float], apart: float) -> float:
+    return sum(group) / len(group) - apart * (len(group) - 1) / 2
