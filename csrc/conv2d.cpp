@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "core.hpp"
+#include "regions.hpp"
 
 namespace tithe {
 namespace {
@@ -168,16 +169,115 @@ void spread(T* dx, const T* strip, int64_t lines, int64_t width, int64_t batch, 
     }
 }
 
+// The two convolutions of stride 1 that need no padded copy: the result, and the gradient of the input, where the taps
+// count backwards.
+Reach forward_reach(int64_t size, int64_t out, int64_t kernel, int64_t padding) {
+    return {out, size, -padding, kernel - 1 - padding};
+}
+Reach backward_reach(int64_t size, int64_t out, int64_t kernel, int64_t padding) {
+    return {size, out, padding + 1 - kernel, padding};
+}
+
+// Whether to take regions: not where making a list of nonzeros for each is a large part of the work, as for a batch of one.
+bool is_regional(const ConvShape& s, int64_t nnz, int64_t sources) {
+    if (s.stride_h != 1 || s.stride_w != 1) return false;
+    const int64_t regions = count_regions(forward_reach(s.height, s.out_height(), s.kernel_h, s.padding_h),
+                                          forward_reach(s.width, s.out_width(), s.kernel_w, s.padding_w));
+    return regions == 1 || regions * nnz <= 8 * sources * s.batch;
+}
+
+// Channels that lie a large power of two apart compete for the same few places of the cache. Where they do, a copy with
+// a gap after each: it is made in less time than it saves.
+template <class T>
+class Spaced {
+  public:
+    Spaced(const T* image, int64_t channels, int64_t area, int64_t batch, [[maybe_unused]] int n_threads)
+        : plane_(area + gap(area, batch)), copy_(plane_ == area ? 0 : channels * plane_ * batch),
+          data_(plane_ == area ? image : copy_.get()) {
+        if (channels * plane_ > std::numeric_limits<int32_t>::max()) {
+            throw std::overflow_error("one example has more than 2^31 - 1 elements; use a smaller image");
+        }
+        if (plane_ == area) return;
+#pragma omp parallel for schedule(static) num_threads(std::max(n_threads, 1))
+        for (int64_t c = 0; c < channels; ++c) {
+            std::memcpy(copy_.get() + c * plane_ * batch, image + c * area * batch, area * batch * sizeof(T));
+        }
+    }
+    const T* data() const { return data_; }
+    int64_t plane() const { return plane_; }  // from one channel to the next, in batches
+
+  private:
+    static int64_t gap(int64_t area, int64_t batch) {
+        constexpr int64_t conflict = 2048, enough = 768;  // bytes
+        const int64_t bytes = batch * sizeof(T);
+        return area * bytes > bytes && area * bytes % conflict == 0 ? (enough + bytes - 1) / bytes : 0;
+    }
+
+    int64_t plane_;
+    Scratch<T> copy_;
+    const T* data_;
+};
+
+// The nonzeros of W, row by row, with the taps' offsets.
+struct ForwardTaps {
+    Scratch<int32_t> places, taps;
+
+    ForwardTaps(const int32_t* indices, int64_t nnz, const ConvShape& s, int64_t plane) : places(nnz), taps(nnz) {
+        const int32_t area = static_cast<int32_t>(s.kernel_area()), kernel_w = static_cast<int32_t>(s.kernel_w);
+        Scratch<int32_t> of_column(s.in_channels * area);
+        for (int64_t j = 0; j < s.in_channels * area; ++j) {
+            const int64_t y = j % area / kernel_w - s.padding_h, x = j % kernel_w - s.padding_w;
+            of_column[j] = static_cast<int32_t>(j / area * plane + y * s.width + x);
+        }
+        for (int64_t p = 0; p < nnz; ++p) {
+            places[p] = of_column[indices[p]];
+            taps[p] = indices[p] % area;
+        }
+    }
+};
+
+// The nonzeros of the transposed matrix, channel by channel: a tap's offset is the opposite one, so its number counts from the end.
+struct BackwardTaps {
+    Scratch<int32_t> indptr, places, taps;
+    Scratch<float> weights;
+
+    BackwardTaps(const float* values, const int32_t* t_indptr, const int32_t* t_indices, const int32_t* t_perm,
+                 const ConvShape& s, int64_t plane)
+        : indptr(s.in_channels + 1), places(t_indptr[s.in_channels * s.kernel_area()]),
+          taps(t_indptr[s.in_channels * s.kernel_area()]), weights(t_indptr[s.in_channels * s.kernel_area()]) {
+        const int64_t area = s.kernel_area();
+        for (int64_t j = 0; j < s.in_channels * area; ++j) {
+            const int64_t y = s.padding_h - j % area / s.kernel_w, x = s.padding_w - j % s.kernel_w;
+            if (j % area == 0) indptr[j / area] = t_indptr[j];
+            for (int32_t q = t_indptr[j]; q < t_indptr[j + 1]; ++q) {
+                places[q] = static_cast<int32_t>(t_indices[q] * plane + y * s.out_width() + x);
+                taps[q] = static_cast<int32_t>(area - 1 - j % area);
+                weights[q] = values[t_perm[q]];
+            }
+        }
+        indptr[s.in_channels] = t_indptr[s.in_channels * area];
+    }
+};
+
 }  // namespace
 
 template <class T>
 void conv2d_forward(T* y, const T* x, const float* values, const float* bias, const int32_t* indptr,
                     const int32_t* indices, ConvShape s, int n_threads) {
+    const int64_t nnz = indptr[s.out_channels];
+    if (is_regional(s, nnz, s.in_channels * s.height * s.width)) {
+        const Spaced<T> input(x, s.in_channels, s.height * s.width, s.batch, n_threads);
+        ForwardTaps taps(indices, nnz, s, input.plane());
+        const Regions regions({s.out_channels, indptr, taps.places.get(), values, taps.taps.get()},
+                              forward_reach(s.height, s.out_height(), s.kernel_h, s.padding_h),
+                              forward_reach(s.width, s.out_width(), s.kernel_w, s.padding_w), s.batch, bias, n_threads);
+        return multiply(y, input.data(), regions.list(), n_threads);
+    }
     const Layout at = input_layout(s);
     const Image<T> input(x, at, n_threads);
-    auto places = input_places(indices, indptr[s.out_channels], s, at);
+    auto places = input_places(indices, nnz, s, at);
     const Terms terms{s.out_channels, indptr, places.get(), s.batch, values, bias};
-    multiply(y, input.data(), terms, output_lines(s, at), n_threads);
+    multiply<T>(y, input.data(), {{0, 0, terms, output_lines(s, at)}}, n_threads);
 }
 
 template <class T>
@@ -203,8 +303,8 @@ void conv2d_dx(T* dx, const T* dy, const float* values, const int32_t* t_indptr,
                 (vertical.first_q(phase_h) + top) * at.line_size() + horizontal.first_q(phase_w) + left;
             const Runs lines_of_phase{vertical.count(phase_h), length, at.line_size() * n, s.stride_h * length,
                                       s.height * length};
-            multiply(to + vertical.first(phase_h) * length, grad.data() + from * n,
-                     terms.of(phase_h, phase_w, at), lines_of_phase, n_threads);
+            multiply<T>(to + vertical.first(phase_h) * length, grad.data() + from * n,
+                        {{0, 0, terms.of(phase_h, phase_w, at), lines_of_phase}}, n_threads);
         }
         if (s.stride_w > 1) spread(dx, to, lines, s.width, n, horizontal, phase_w, n_threads);
     }
@@ -220,12 +320,45 @@ void conv2d_dw(float* dvalues, const T* dy, const T* x, const int32_t* indptr, c
     inner_products(dvalues, dy, input.data(), terms, output_lines(s, at), n_threads);
 }
 
+template <class T>
+void conv2d_gradients(T* dx, float* dvalues, const T* dy, const T* x, const float* values, const int32_t* indptr,
+                      const int32_t* indices, const int32_t* t_indptr, const int32_t* t_indices, const int32_t* t_perm,
+                      ConvShape s, int n_threads) {
+    const int64_t nnz = indptr[s.out_channels];
+    if (!is_regional(s, nnz, s.out_channels * s.out_height() * s.out_width())) {
+        conv2d_dx(dx, dy, values, t_indptr, t_indices, t_perm, s, n_threads);
+        conv2d_dw(dvalues, dy, x, indptr, indices, s, n_threads);
+        return;
+    }
+    const Spaced<T> grad(dy, s.out_channels, s.out_height() * s.out_width(), s.batch, n_threads);
+    BackwardTaps taps(values, t_indptr, t_indices, t_perm, s, grad.plane());
+    const Regions regions({s.in_channels, taps.indptr.get(), taps.places.get(), taps.weights.get(), taps.taps.get()},
+                          backward_reach(s.height, s.out_height(), s.kernel_h, s.padding_h),
+                          backward_reach(s.width, s.out_width(), s.kernel_w, s.padding_w), s.batch, nullptr, n_threads);
+    // Every region has its own sums; a nonzero's gradient is the sum of those of the regions that have it.
+    const size_t count = regions.list().size();
+    Scratch<float> sums(static_cast<int64_t>(count) * nnz);
+    std::vector<float*> of_region;
+    for (size_t k = 0; k < count; ++k) of_region.push_back(sums.get() + k * nnz);
+    gradients(dx, of_region, grad.data(), x, regions.list(), n_threads);
+    std::fill_n(dvalues, nnz, 0.0f);
+    for (size_t k = 0; k < count; ++k) {
+        const Region& region = regions.list()[k];
+        const int32_t* order = regions.order(k);
+        for (int64_t p = 0; p < region.terms.indptr[s.in_channels]; ++p) {
+            dvalues[t_perm[order ? order[p] : p]] += of_region[k][p];
+        }
+    }
+}
+
 #define TITHE_INSTANTIATE(T)                                                                                        \
     template void conv2d_forward(T*, const T*, const float*, const float*, const int32_t*, const int32_t*, ConvShape, \
                                  int);                                                                              \
     template void conv2d_dx(T*, const T*, const float*, const int32_t*, const int32_t*, const int32_t*, ConvShape,  \
                             int);                                                                                   \
-    template void conv2d_dw(float*, const T*, const T*, const int32_t*, const int32_t*, ConvShape, int)
+    template void conv2d_dw(float*, const T*, const T*, const int32_t*, const int32_t*, ConvShape, int);            \
+    template void conv2d_gradients(T*, float*, const T*, const T*, const float*, const int32_t*, const int32_t*,    \
+                                   const int32_t*, const int32_t*, const int32_t*, ConvShape, int)
 TITHE_INSTANTIATE(float);
 TITHE_INSTANTIATE(bf16);
 #undef TITHE_INSTANTIATE

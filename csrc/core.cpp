@@ -4,27 +4,12 @@
 #include <cstring>
 #include <type_traits>
 
+#include "words.hpp"
+
 namespace tithe {
 namespace {
 
 constexpr int64_t cache_line = 64;  // bytes; also the widest register
-
-// A register of 32-bit words, as wide as a register V of floats.
-template <size_t bytes>
-struct WordsOf;
-#define TITHE_WORDS(bytes)                                                  \
-    template <>                                                             \
-    struct WordsOf<bytes> {                                                 \
-        typedef uint32_t type __attribute__((vector_size(bytes), may_alias)); \
-    }
-TITHE_WORDS(4);
-TITHE_WORDS(8);
-TITHE_WORDS(16);
-TITHE_WORDS(32);
-TITHE_WORDS(64);
-#undef TITHE_WORDS
-template <class V>
-using Words = typename WordsOf<sizeof(V)>::type;
 
 // Read from the middle: a mask that drops the first lanes of a register and keeps the rest.
 const int32_t none_then_all[32] = {0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
@@ -74,12 +59,14 @@ template <class T>
 struct Loops {
     decltype(&plain::multiply_rows<T>) multiply_rows;
     decltype(&plain::dot_rows<T>) dot_rows;
+    decltype(&plain::gradient_rows<T>) gradient_rows;
     decltype(&plain::row_sum<T>) row_sum;
 };
 
 struct Core {
     const char* name;
     int lanes;  // floats in a register
+    int gradient_registers;
     Loops<float> float_loops;
     Loops<bf16> bf16_loops;
 
@@ -96,9 +83,9 @@ struct Core {
 // What this machine can run, the best first.
 std::vector<Core> available() {
     std::vector<Core> found;
-#define TITHE_LOOPS(space, T) {space::multiply_rows<T>, space::dot_rows<T>, space::row_sum<T>}
+#define TITHE_LOOPS(space, T) {space::multiply_rows<T>, space::dot_rows<T>, space::gradient_rows<T>, space::row_sum<T>}
 #define TITHE_CORE(space, name, lanes) \
-    found.push_back({name, lanes, TITHE_LOOPS(space, float), TITHE_LOOPS(space, bf16)})
+    found.push_back({name, lanes, space::gradient_registers, TITHE_LOOPS(space, float), TITHE_LOOPS(space, bf16)})
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f")) TITHE_CORE(avx512, "avx512", 16);
@@ -119,10 +106,41 @@ Core core = cores.front();
 // Below this many multiply-adds (a few microseconds) waking a second thread costs more than it saves.
 constexpr int64_t worth_a_thread = 1 << 17;
 
-int useful_threads(const Terms& terms, const Runs& runs, int n_threads) {
-    const int64_t work = terms.indptr[terms.rows] * runs.count * runs.length;
-    return work < worth_a_thread ? 1 : std::max(n_threads, 1);
+int useful_threads(int64_t work, int n_threads) { return work < worth_a_thread ? 1 : std::max(n_threads, 1); }
+
+int64_t work(const Terms& terms, const Runs& runs) { return terms.indptr[terms.rows] * runs.count * runs.length; }
+
+int64_t work(const std::vector<Region>& regions) {
+    int64_t sum = 0;
+    for (const Region& region : regions) sum += work(region.terms, region.runs);
+    return sum;
 }
+
+// A stretch cut into blocks of at most `most` units of `size` numbers, of nearly the same size.
+struct Blocks {
+    int64_t length, size, units, count;
+
+    Blocks(int64_t length, int64_t size, int64_t most)
+        : length(length), size(size), units((length + size - 1) / size), count((units + most - 1) / most) {}
+    int64_t begin(int64_t block) const { return units * block / count * size; }
+    int64_t end(int64_t block) const { return std::min(units * (block + 1) / count * size, length); }
+};
+
+// Rows [begin, end) of part `part` of `parts`: whole rows, with about the same number of nonzeros in each part.
+struct Part {
+    int64_t begin, end;
+
+    Part(const Terms& terms, int64_t part, int64_t parts)
+        : begin(row_at(terms, part, parts)), end(row_at(terms, part + 1, parts)) {}
+
+  private:
+    static int64_t row_at(const Terms& terms, int64_t part, int64_t parts) {
+        if (part == 0) return 0;
+        if (part == parts) return terms.rows;
+        const auto p = static_cast<int32_t>(terms.indptr[terms.rows] * part / parts);
+        return std::lower_bound(terms.indptr, terms.indptr + terms.rows, p) - terms.indptr;
+    }
+};
 
 }  // namespace
 
@@ -141,26 +159,38 @@ void use_instruction_set(const std::string& name) {
 }
 
 template <class T>
-void multiply(T* y, const T* x, const Terms& terms, const Runs& apart, [[maybe_unused]] int n_threads) {
-    const Runs runs = apart.merged();
-    if (runs.count == 0 || runs.length == 0 || terms.rows == 0) return;
-    const auto& loops = core.loops<T>();
-    // A stretch is cut into blocks of at most 8 registers, of nearly the same size. Blocks are the outermost loop: the
-    // part of x that a block reads, one short run per column, stays in the cache while all rows pass over it.
+void multiply(T* y, const T* x, const std::vector<Region>& regions, [[maybe_unused]] int n_threads) {
+    // Blocks are the outermost loop: the part of x that a block reads, one short run per column, stays in the cache while all
+    // rows pass over it. Where blocks are few (a linear layer has one or two), rows are cut as well, for every thread's sake.
+    struct Cut {
+        const Region& region;
+        Runs runs;
+        Blocks blocks;
+        int64_t chunks, begin;
+    };
     constexpr int64_t registers = sizeof(float) / sizeof(T);  // that the numbers of one load take, as floats
-    const int64_t size = core.lanes * registers, most = 8 / registers;
-    const int64_t units = (runs.length + size - 1) / size;
-    const int64_t blocks = (units + most - 1) / most;
-    // Few blocks (a linear layer has one or two): cut the rows as well, so that there is work for every thread.
-    const int64_t chunks = std::clamp<int64_t>(256 / (blocks * runs.count), 1, (terms.rows + 7) / 8);
-    const int64_t tasks = blocks * runs.count * chunks;
-#pragma omp parallel for schedule(dynamic, 1 + tasks / 256) num_threads(useful_threads(terms, runs, n_threads))
+    const auto& loops = core.loops<T>();
+    std::vector<Cut> cuts;
+    int64_t tasks = 0;
+    for (const Region& region : regions) {
+        const Runs runs = region.runs.merged();
+        const int64_t rows = region.terms.rows;
+        if (runs.count == 0 || runs.length == 0 || rows == 0) continue;
+        const Blocks blocks(runs.length, core.lanes * registers, 8 / registers);
+        const int64_t chunks = std::clamp<int64_t>(256 / (blocks.count * runs.count), 1, (rows + 7) / 8);
+        cuts.push_back({region, runs, blocks, chunks, tasks});
+        tasks += blocks.count * runs.count * chunks;
+    }
+#pragma omp parallel for schedule(dynamic, 1 + tasks / 256) num_threads(useful_threads(work(regions), n_threads))
     for (int64_t task = 0; task < tasks; ++task) {
-        const int64_t chunk = task % chunks, run = task / chunks % runs.count, block = task / chunks / runs.count;
-        const int64_t left = units * block / blocks * size;
-        const int64_t right = std::min(units * (block + 1) / blocks * size, runs.length);
-        loops.multiply_rows(y + run * runs.y_step + left, x + run * runs.x_step + left, terms, runs.y_row,
-                            terms.rows * chunk / chunks, terms.rows * (chunk + 1) / chunks, right - left);
+        size_t at = cuts.size() - 1;
+        while (cuts[at].begin > task) --at;
+        const auto& [region, runs, blocks, chunks, begin] = cuts[at];
+        const int64_t i = task - begin;
+        const int64_t chunk = i % chunks, run = i / chunks % runs.count, block = i / chunks / runs.count;
+        const int64_t left = blocks.begin(block), rows = region.terms.rows;
+        loops.multiply_rows(y + region.y + run * runs.y_step + left, x + region.x + run * runs.x_step + left, region.terms,
+                            runs.y_row, rows * chunk / chunks, rows * (chunk + 1) / chunks, blocks.end(block) - left);
     }
 }
 
@@ -174,21 +204,44 @@ void inner_products(float* dvalues, const T* dy, const T* x, const Terms& terms,
     }
     // Long stretches are cut, so that a piece of dy stays in the nearest cache while a row's nonzeros pass over it.
     constexpr int64_t piece = 512;
-    const int parts = useful_threads(terms, runs, n_threads);
+    const int parts = useful_threads(work(terms, runs), n_threads);
 #pragma omp parallel for schedule(static, 1) num_threads(parts)
     for (int part = 0; part < parts; ++part) {
-        // Each part has whole rows with about the same number of nonzeros. How rows are parted changes no bit: every
-        // element of dvalues is a sum over pieces in the same order.
-        const auto row_at = [&](int64_t p) {
-            return std::lower_bound(terms.indptr, terms.indptr + terms.rows, static_cast<int32_t>(p)) - terms.indptr;
-        };
-        const int64_t begin = part == 0 ? 0 : row_at(nnz * part / parts);
-        const int64_t end = part + 1 == parts ? terms.rows : row_at(nnz * (part + 1) / parts);
+        // How rows are parted changes no bit: every element of dvalues is a sum over pieces in the same order.
+        const Part mine(terms, part, parts);
         for (int64_t run = 0; run < runs.count; ++run) {
             for (int64_t at = 0; at < runs.length; at += piece) {
                 const bool add = run + at > 0;  // the first piece writes, the others add
                 core.loops<T>().dot_rows(dvalues, dy + run * runs.y_step + at, x + run * runs.x_step + at, terms,
-                                         runs.y_row, begin, end, std::min(piece, runs.length - at), add);
+                                         runs.y_row, mine.begin, mine.end, std::min(piece, runs.length - at), add);
+            }
+        }
+    }
+}
+
+template <class T>
+void gradients(T* dx, const std::vector<float*>& dvalues, const T* dy, const T* x, const std::vector<Region>& regions,
+               int n_threads) {
+    constexpr int64_t registers = sizeof(float) / sizeof(T);
+    const auto& loops = core.loops<T>();
+    for (size_t k = 0; k < regions.size(); ++k) {
+        const Terms& terms = regions[k].terms;
+        if (regions[k].runs.count * regions[k].runs.length == 0) std::fill_n(dvalues[k], terms.indptr[terms.rows], 0.0f);
+    }
+    const int parts = useful_threads(work(regions), n_threads);
+#pragma omp parallel for schedule(static, 1) num_threads(parts)
+    for (int part = 0; part < parts; ++part) {
+        // No part writes what another writes, and sums over blocks keep their order, however many parts there are.
+        for (size_t k = 0; k < regions.size(); ++k) {
+            const Region& region = regions[k];
+            const Runs runs = region.runs.merged();
+            const Part mine(region.terms, part, parts);
+            const Blocks blocks(runs.length, core.lanes * registers, core.gradient_registers / registers);
+            for (int64_t i = 0; i < blocks.count * runs.count; ++i) {
+                const int64_t block = i / runs.count, run = i % runs.count, left = blocks.begin(block);
+                const int64_t at = region.y + run * runs.y_step + left;
+                loops.gradient_rows(dx + at, dvalues[k], dy + region.x + run * runs.x_step + left, x + at, region.terms,
+                                    runs.y_row, mine.begin, mine.end, blocks.end(block) - left, i > 0);
             }
         }
     }
@@ -202,9 +255,9 @@ void row_sums(float* sums, const T* y, int64_t rows, int64_t length, [[maybe_unu
 
 template <class T>
 void transpose(T* to, const T* from, int64_t rows, int64_t cols, [[maybe_unused]] int n_threads) {
-    // In tiles of 32 by 512 bytes. A tile is copied first: its lines may compete for one place in the cache,
+    // In tiles of 16 rows by 512 bytes, of which a column makes a cache line of floats. A tile is copied first: its lines may compete for one place in the cache,
     // where the rows are a power of two apart, and would be lost before all that they hold is used.
-    constexpr int64_t high = 32 / sizeof(T), wide = 512 / sizeof(T);
+    constexpr int64_t high = 16, wide = 512 / sizeof(T);
     const int64_t strips = (cols + wide - 1) / wide;
 #pragma omp parallel for schedule(static) num_threads(rows * cols < worth_a_thread ? 1 : std::max(n_threads, 1))
     for (int64_t strip = 0; strip < strips; ++strip) {
@@ -230,8 +283,9 @@ void transpose(T* to, const T* from, int64_t rows, int64_t cols, [[maybe_unused]
 }
 
 #define TITHE_INSTANTIATE(T)                                                               \
-    template void multiply(T*, const T*, const Terms&, const Runs&, int);                  \
+    template void multiply(T*, const T*, const std::vector<Region>&, int);                 \
     template void inner_products(float*, const T*, const T*, const Terms&, const Runs&, int); \
+    template void gradients(T*, const std::vector<float*>&, const T*, const T*, const std::vector<Region>&, int); \
     template void row_sums(float*, const T*, int64_t, int64_t, int);                       \
     template void transpose(T*, const T*, int64_t, int64_t, int)
 TITHE_INSTANTIATE(float);

@@ -4,12 +4,11 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <new>
 #include <string>
 #include <vector>
 
 #include "bf16.hpp"
+#include "scratch.hpp"
 
 namespace tithe {
 
@@ -37,13 +36,27 @@ struct Runs {
     }
 };
 
-// y[r, i] = bias[r] + sum over p in row r of weight p * x[places[p] * batch + i], for each i of each run.
+// A part of the result that has its own terms: where it begins in y (or x, dx), where what it reads begins in x (dy).
+struct Region {
+    int64_t y, x;
+    Terms terms;
+    Runs runs;
+};
+
+// y[r, i] = bias[r] + sum over p in row r of weight p * x[places[p] * batch + i], for each i of each run of each region.
 template <class T>
-void multiply(T* y, const T* x, const Terms& terms, const Runs& runs, int n_threads);
+void multiply(T* y, const T* x, const std::vector<Region>& regions, int n_threads);
 
 // dvalues[p] = sum over all i of dy[row of p, i] * x[places[p] * batch + i].
 template <class T>
 void inner_products(float* dvalues, const T* dy, const T* x, const Terms& terms, const Runs& runs, int n_threads);
+
+// Both gradients at once. The terms are the transposed matrix, with a place in dy for each nonzero: row j of dx is what
+// `multiply` would make of dy, and dvalues[k][p] = sum over all i of region k of x[row of p, i] * dy[places[p] * batch + i], in the
+// order of that region's terms. x and dx lie as y does in `multiply`. Both are written; a run of dy is read once for both.
+template <class T>
+void gradients(T* dx, const std::vector<float*>& dvalues, const T* dy, const T* x, const std::vector<Region>& regions,
+               int n_threads);
 
 // sums[r] = sum over i of y[r, i], rows of `length` contiguous numbers: the gradient of a bias.
 template <class T>
@@ -58,24 +71,5 @@ void transpose(T* to, const T* from, int64_t rows, int64_t cols, int n_threads);
 std::vector<std::string> instruction_sets();
 std::string instruction_set();
 void use_instruction_set(const std::string& name);
-
-// An uninitialised array on cache-line borders, for one call.
-template <class T>
-class Scratch {
-  public:
-    explicit Scratch(int64_t size) : data_(allocate(size)) {}
-    T* get() { return data_.get(); }
-    T& operator[](int64_t i) { return data_.get()[i]; }
-
-  private:
-    static constexpr std::align_val_t line{64};
-    struct Free {
-        void operator()(T* data) const { ::operator delete(data, line); }
-    };
-    static T* allocate(int64_t size) {
-        return static_cast<T*>(::operator new(static_cast<size_t>(size) * sizeof(T), line));
-    }
-    std::unique_ptr<T, Free> data_;
-};
 
 }  // namespace tithe

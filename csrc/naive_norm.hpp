@@ -5,11 +5,14 @@
 
 namespace tithe {
 
-void naive_norm_train(float* y, float* mean, float* var, const NormRunning& running, const float* x,
-                      const NormStatistics& by, const float* residual, const NormShape& shape, int n_threads);
-void naive_norm_apply(float* y, const float* x, const NormStatistics& by, const float* residual,
-                      const NormShape& shape, int n_threads);
-void naive_norm_backward(const NormGradients& to, const float* dy, const float* x, const float* y,
-                         const NormStatistics& by, bool batch_statistics, const NormShape& shape, int n_threads);
+template <class T>
+void naive_norm_train(T* y, float* mean, float* var, const NormRunning& running, const T* x, const NormStatistics& by,
+                      const T* residual, const NormShape& shape, int n_threads);
+template <class T>
+void naive_norm_apply(T* y, const T* x, const NormStatistics& by, const T* residual, const NormShape& shape,
+                      int n_threads);
+template <class T>
+void naive_norm_backward(const NormGradients<T>& to, const T* dy, const T* x, const T* y, const NormStatistics& by,
+                         bool batch_statistics, const NormShape& shape, int n_threads);
 
 }  // namespace tithe

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core.hpp"
+#include "words.hpp"
 
 namespace tithe {
 namespace {
@@ -67,15 +68,18 @@ namespace avx512 {
 }  // namespace avx512
 #endif
 
+// The loops for one way of storing activations.
+template <class T>
 struct Loops {
-    decltype(&plain::moments) moments;
-    decltype(&plain::apply) apply;
-    decltype(&plain::sums) sums;
-    decltype(&plain::gradient) gradient;
+    decltype(&plain::moments<T>) moments;
+    decltype(&plain::apply<T>) apply;
+    decltype(&plain::sums<T>) sums;
+    decltype(&plain::gradient<T>) gradient;
 };
 
-Loops chosen() {
-#define TITHE_LOOPS(space) Loops{space::moments, space::apply, space::sums, space::gradient}
+template <class T>
+Loops<T> chosen() {
+#define TITHE_LOOPS(space) {space::moments<T>, space::apply<T>, space::sums<T>, space::gradient<T>}
     const std::string name = instruction_set();
 #if defined(__x86_64__)
     if (name == "avx512") return TITHE_LOOPS(avx512);
@@ -109,15 +113,22 @@ void channel_statistics(float* mean, float* var, const NormRunning& running, con
     move(running.var, c, m.m2 / (m.count - 1), running.momentum);
 }
 
-void channel_backward(const Loops& loops, const NormGradients& to, const float* dy, const float* x, const float* y,
+// Channel c of an array that may be absent.
+template <class T>
+T* channel(T* all, int64_t c, const NormShape& shape) {
+    return all ? all + c * shape.length : nullptr;
+}
+
+template <class T>
+void channel_backward(const Loops<T>& loops, const NormGradients<T>& to, const T* dy, const T* x, const T* y,
                       const NormStatistics& by, bool batch_statistics, const NormShape& shape, int64_t c) {
-    const int64_t at = c * shape.length;
+    dy = channel(dy, c, shape), x = channel(x, c, shape), y = channel(y, c, shape);
     const Affine affine = affine_of(by, c, shape.eps);
     const Mask mask = !shape.relu ? Mask::none : y ? Mask::from_y : Mask::from_x;
     const double inverse = inverse_deviation(by, c, shape.eps);
     Slope slope{0, 0};
     if (batch_statistics || to.dweight || to.dbias) {
-        const Sums sums = loops.sums(dy + at, x + at, y ? y + at : nullptr, shape.length, affine, mask);
+        const Sums sums = loops.sums(dy, x, y, shape.length, affine, mask);
         if (to.dweight) to.dweight[c] = static_cast<float>(sums.g_centred * inverse);
         if (to.dbias) to.dbias[c] = static_cast<float>(sums.g);
         if (batch_statistics) {
@@ -126,44 +137,55 @@ void channel_backward(const Loops& loops, const NormGradients& to, const float* 
             slope = {static_cast<float>(each * sums.g_centred * inverse * inverse), static_cast<float>(each * sums.g)};
         }
     }
-    loops.gradient(to.dx + at, to.dresidual ? to.dresidual + at : nullptr, dy + at, x + at, y ? y + at : nullptr,
-                   shape.length, affine, slope, mask);
+    loops.gradient(channel(to.dx, c, shape), channel(to.dresidual, c, shape), dy, x, y, shape.length, affine, slope,
+                   mask);
 }
 
 }  // namespace
 
-void norm_train(float* y, float* mean, float* var, const NormRunning& running, const float* x,
-                const NormStatistics& by, const float* residual, const NormShape& shape,
-                [[maybe_unused]] int n_threads) {
-    const Loops loops = chosen();
+template <class T>
+void norm_train(T* y, float* mean, float* var, const NormRunning& running, const T* x, const NormStatistics& by,
+                const T* residual, const NormShape& shape, [[maybe_unused]] int n_threads) {
+    const auto loops = chosen<T>();
     const NormStatistics own{mean, var, by.weight, by.bias};
 #pragma omp parallel for schedule(static) num_threads(std::max(n_threads, 1))
     for (int64_t c = 0; c < shape.channels; ++c) {
-        const int64_t at = c * shape.length;
-        channel_statistics(mean, var, running, loops.moments(x + at, shape.length), c);
-        loops.apply(y + at, x + at, residual ? residual + at : nullptr, shape.length, affine_of(own, c, shape.eps),
+        const T* run = channel(x, c, shape);
+        channel_statistics(mean, var, running, loops.moments(run, shape.length), c);
+        loops.apply(channel(y, c, shape), run, channel(residual, c, shape), shape.length, affine_of(own, c, shape.eps),
                     shape.relu);
     }
 }
 
-void norm_apply(float* y, const float* x, const NormStatistics& by, const float* residual, const NormShape& shape,
+template <class T>
+void norm_apply(T* y, const T* x, const NormStatistics& by, const T* residual, const NormShape& shape,
                 [[maybe_unused]] int n_threads) {
-    const Loops loops = chosen();
+    const auto loops = chosen<T>();
 #pragma omp parallel for schedule(static) num_threads(std::max(n_threads, 1))
     for (int64_t c = 0; c < shape.channels; ++c) {
-        const int64_t at = c * shape.length;
-        loops.apply(y + at, x + at, residual ? residual + at : nullptr, shape.length, affine_of(by, c, shape.eps),
-                    shape.relu);
+        loops.apply(channel(y, c, shape), channel(x, c, shape), channel(residual, c, shape), shape.length,
+                    affine_of(by, c, shape.eps), shape.relu);
     }
 }
 
-void norm_backward(const NormGradients& to, const float* dy, const float* x, const float* y, const NormStatistics& by,
+template <class T>
+void norm_backward(const NormGradients<T>& to, const T* dy, const T* x, const T* y, const NormStatistics& by,
                    bool batch_statistics, const NormShape& shape, [[maybe_unused]] int n_threads) {
-    const Loops loops = chosen();
+    const auto loops = chosen<T>();
 #pragma omp parallel for schedule(static) num_threads(std::max(n_threads, 1))
     for (int64_t c = 0; c < shape.channels; ++c) {
         channel_backward(loops, to, dy, x, y, by, batch_statistics, shape, c);
     }
 }
+
+#define TITHE_INSTANTIATE(T)                                                                                       \
+    template void norm_train(T*, float*, float*, const NormRunning&, const T*, const NormStatistics&, const T*,    \
+                             const NormShape&, int);                                                               \
+    template void norm_apply(T*, const T*, const NormStatistics&, const T*, const NormShape&, int);                \
+    template void norm_backward(const NormGradients<T>&, const T*, const T*, const T*, const NormStatistics&, bool, \
+                                const NormShape&, int)
+TITHE_INSTANTIATE(float);
+TITHE_INSTANTIATE(bf16);
+#undef TITHE_INSTANTIATE
 
 }  // namespace tithe

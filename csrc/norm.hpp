@@ -1,13 +1,16 @@
 // Batch normalisation with what usually follows it, the addition of a shortcut and a ReLU, in one go. With the batch
-// innermost a channel is one run of height * width * batch floats, and a task of its own.
+// innermost a channel is one run of height * width * batch numbers, and a task of its own. Activations are stored as T,
+// float or bf16; what belongs to a channel is float32.
 #pragma once
 
 #include <cstdint>
 
+#include "bf16.hpp"
+
 namespace tithe {
 
 struct NormShape {
-    int64_t channels, length;  // length: floats in a channel
+    int64_t channels, length;  // length: numbers in a channel
     double eps;
     bool relu;
 };
@@ -26,20 +29,24 @@ struct NormRunning {
 };
 
 // Writes y [channels, length]; residual [channels, length] may be null.
-void norm_apply(float* y, const float* x, const NormStatistics& by, const float* residual, const NormShape& shape,
-                int n_threads);
+template <class T>
+void norm_apply(T* y, const T* x, const NormStatistics& by, const T* residual, const NormShape& shape, int n_threads);
 
 // The same by x's own statistics, which it writes to mean and var [channels] and moves the running ones by; `by` holds
 // weight and bias only. The length is at least 2.
-void norm_train(float* y, float* mean, float* var, const NormRunning& running, const float* x,
-                const NormStatistics& by, const float* residual, const NormShape& shape, int n_threads);
+template <class T>
+void norm_train(T* y, float* mean, float* var, const NormRunning& running, const T* x, const NormStatistics& by,
+                const T* residual, const NormShape& shape, int n_threads);
 
 // Gradients. dresidual, dweight and dbias may be null; y is needed where a residual was added before a ReLU, else null.
 // With batch_statistics mean and var were those of x and so depend on it; without, they were constants.
+template <class T>
 struct NormGradients {
-    float *dx, *dresidual, *dweight, *dbias;
+    T *dx, *dresidual;
+    float *dweight, *dbias;
 };
-void norm_backward(const NormGradients& to, const float* dy, const float* x, const float* y, const NormStatistics& by,
+template <class T>
+void norm_backward(const NormGradients<T>& to, const T* dy, const T* x, const T* y, const NormStatistics& by,
                    bool batch_statistics, const NormShape& shape, int n_threads);
 
 }  // namespace tithe

@@ -4,76 +4,12 @@
 
 #define TITHE_INLINE TITHE_TARGET __attribute__((always_inline)) inline
 
-typedef float Wide __attribute__((vector_size(4 * TITHE_LANES)));
+#include "unit.inl"
+
 typedef float Eight __attribute__((vector_size(32)));
 typedef float Four __attribute__((vector_size(16)));
 typedef float Two __attribute__((vector_size(8)));
 typedef int32_t Mask4 __attribute__((vector_size(16)));
-
-// memcpy is how C++ spells a load or store that need not be aligned; it becomes one instruction.
-template <class V>
-TITHE_INLINE V load(const void* from) {
-    V v;
-    __builtin_memcpy(&v, from, sizeof(V));
-    return v;
-}
-
-// What one load brings, as floats in registers of type V, so that the loops below need not know how numbers are stored.
-template <class T, class V>
-struct Unit;
-
-template <class V>
-struct Unit<float, V> {
-    static constexpr int size = sizeof(V) / sizeof(float);
-    V all;
-
-    TITHE_INLINE static Unit of(float x) { return {x + V{}}; }
-    TITHE_INLINE static Unit at(const float* from) { return {load<V>(from)}; }
-    TITHE_INLINE static Unit at(const float* from, Words<V> keep) { return {(V)(load<Words<V>>(from) & keep)}; }
-    TITHE_INLINE void add(Unit x) { all += x.all; }
-    TITHE_INLINE void add(float weight, Unit x) { all += weight * x.all; }
-    TITHE_INLINE void add(Unit x, Unit y) { all += x.all * y.all; }
-    TITHE_INLINE void put(float* to) const { __builtin_memcpy(to, &all, sizeof(V)); }
-    TITHE_INLINE V folded() const { return all; }
-};
-
-// Each 32-bit word that is loaded holds two numbers. As a float, a number has its 16 bits above and zeros below: one
-// shift makes a register of the first ones of all words, one mask a register of the second ones.
-template <class V>
-struct Unit<bf16, V> {
-    static constexpr int size = sizeof(V) / sizeof(bf16);
-    V first, second;
-
-    TITHE_INLINE static Unit of(float x) { return {x + V{}, x + V{}}; }
-    TITHE_INLINE static Unit split(Words<V> words) { return {(V)(words << 16), (V)(words & 0xffff0000u)}; }
-    TITHE_INLINE static Unit at(const bf16* from) { return split(load<Words<V>>(from)); }
-    TITHE_INLINE static Unit at(const bf16* from, Words<V> keep) { return split(load<Words<V>>(from) & keep); }
-    TITHE_INLINE void add(Unit x) { first += x.first, second += x.second; }
-    TITHE_INLINE void add(float weight, Unit x) { first += weight * x.first, second += weight * x.second; }
-    TITHE_INLINE void add(Unit x, Unit y) { first += x.first * y.first, second += x.second * y.second; }
-    TITHE_INLINE void put(bf16* to) const {
-        const Words<V> words = rounded(first) >> 16 | (rounded(second) & 0xffff0000u);
-        __builtin_memcpy(to, &words, sizeof(V));
-    }
-    TITHE_INLINE V folded() const { return first + second; }
-
-    // The upper half of each word is what `narrow` makes of the float.
-    TITHE_INLINE static Words<V> rounded(V v) {
-        const Words<V> bits = (Words<V>)v, nan = (Words<V>)(v != v);
-        return ((bits + 0x7fff + (bits >> 16 & 1)) & ~nan) | (nan & 0x7fc00000u);
-    }
-};
-
-template <>
-struct Unit<bf16, float> {
-    static constexpr int size = 1;
-    float all;
-
-    TITHE_INLINE static Unit of(float x) { return {x}; }
-    TITHE_INLINE static Unit at(const bf16* from) { return {widen(*from)}; }
-    TITHE_INLINE void add(float weight, Unit x) { all += weight * x.all; }
-    TITHE_INLINE void put(bf16* to) const { *to = narrow<bf16>(all); }
-};
 
 // How many nonzeros ahead the runs of x are asked for. They come from the second-level cache, and a row is too short for
 // the processor to get far ahead by itself: 8 is what it needs to hide the way there (4 to 16 measure the same).
@@ -151,9 +87,10 @@ TITHE_TARGET void multiply_rows(T* y, const T* x, const Terms& terms, int64_t y_
 // A register's floats folded into four, by halves; and the sum of four.
 #if TITHE_LANES == 1
 TITHE_INLINE Four fold(Wide v) { return Four{v[0], 0, 0, 0}; }
-#else
-TITHE_INLINE Four fold(Four v) { return v; }
 #endif
+TITHE_INLINE Four fold(float v) { return Four{v, 0, 0, 0}; }
+TITHE_INLINE Four fold(Two v) { return Four{v[0], v[1], 0, 0}; }
+TITHE_INLINE Four fold(Four v) { return v; }
 #if TITHE_LANES >= 8
 TITHE_INLINE Four fold(Eight v) {
     Four half[2];
@@ -168,7 +105,8 @@ TITHE_INLINE Four fold(Wide v) {
     return fold(half[0] + half[1]);
 }
 #endif
-TITHE_INLINE float total(Wide v) {
+template <class V>
+TITHE_INLINE float total(V v) {
     const Four four = fold(v);
     return (four[0] + four[2]) + (four[1] + four[3]);
 }
@@ -180,7 +118,8 @@ TITHE_INLINE float total(Wide v) {
 #endif
 
 // The totals of four registers at once, each in the order of `total`.
-TITHE_INLINE Four totals(Wide a, Wide b, Wide c, Wide d) {
+template <class V>
+TITHE_INLINE Four totals(V a, V b, V c, V d) {
     const Four fa = fold(a), fb = fold(b), fc = fold(c), fd = fold(d);
     const Four ab = TITHE_SHUFFLE(fa, fb, 0, 4, 1, 5) + TITHE_SHUFFLE(fa, fb, 2, 6, 3, 7);
     const Four cd = TITHE_SHUFFLE(fc, fd, 0, 4, 1, 5) + TITHE_SHUFFLE(fc, fd, 2, 6, 3, 7);
@@ -250,6 +189,121 @@ TITHE_TARGET void dot_rows(float* dvalues, const T* dy, const T* x, const Terms&
             if (left == 1) dots<1>(out, d, x, places, places, terms.batch, length, add);
         }
     }
+}
+
+// The unit that ends at column `width`, zero where the unit before it has been.
+template <class T, class V, int count>
+TITHE_INLINE Unit<T, V> rest(const T* from, int64_t width) {
+    using U = Unit<T, V>;
+    if constexpr (std::is_same_v<V, float>) {
+        return U::at(from + width - 1);
+    } else {
+        const char* mask = reinterpret_cast<const char*>(none_then_all) + cache_line - sizeof(V);
+        const auto keep = load<Words<V>>(mask + (width - (count - 1) * U::size) * sizeof(T));
+        return U::at(from + width - U::size, keep);
+    }
+}
+
+// One nonzero of the block below: adds its share to dx, and returns its gradient, which is still to be folded.
+template <class T, class V, int count>
+TITHE_INLINE V gradient(Unit<T, V>* sum, const Unit<T, V>* mine, const T* dy, const Terms& terms, int64_t p,
+                        int64_t last_p, int64_t last) {
+    using U = Unit<T, V>;
+    const float weight = terms.values[p];
+    const T* run = dy + terms.places[p] * terms.batch;
+    prefetch(dy + terms.places[p + ahead < last_p ? p + ahead : last_p] * terms.batch, count * U::size);
+    U product[2] = {U::of(0.0f), U::of(0.0f)};  // two, so that one need not wait for the other
+#pragma GCC unroll 8
+    for (int i = 0; i < count; ++i) {
+        U d = U::at(i < count - 1 ? run + i * U::size : run + last);
+        d.hold();
+        sum[i].add(weight, d);
+        product[i % 2].add(mine[i], d);
+    }
+    return product[0].folded() + product[1].folded();
+}
+
+// Both gradients for rows [begin, end) of the transposed matrix, `width` columns of them, in `count` units. A row's stretches of
+// x and dx stay put while the runs of dy that its nonzeros read pass by, each loaded once for two multiply-adds. dx is
+// written; each nonzero's gradient is added to its place in `dvalues`, or (add = false) put there.
+template <class T, class V, int count>
+TITHE_INLINE void gradients_block(T* dx, float* dvalues, const T* dy, const T* x, const Terms& terms, int64_t x_row,
+                                  int64_t begin, int64_t end, int64_t width, bool add) {
+    using U = Unit<T, V>;
+    const int64_t last = width - U::size;
+    const int64_t last_p = terms.indptr[terms.rows] - 1;
+    for (int64_t row = begin; row < end; ++row) {
+        const T* from = x + row * x_row;
+        U mine[count], sum[count];
+#pragma GCC unroll 8
+        for (int i = 0; i < count - 1; ++i) mine[i] = U::at(from + i * U::size);
+        mine[count - 1] = rest<T, V, count>(from, width);
+#pragma GCC unroll 8
+        for (int i = 0; i < count; ++i) sum[i] = U::of(0.0f);
+        const int64_t end_p = terms.indptr[row + 1];
+        int64_t p = terms.indptr[row];
+        for (; p + 4 <= end_p; p += 4) {
+            const V a = gradient<T, V, count>(sum, mine, dy, terms, p, last_p, last);
+            const V b = gradient<T, V, count>(sum, mine, dy, terms, p + 1, last_p, last);
+            const V c = gradient<T, V, count>(sum, mine, dy, terms, p + 2, last_p, last);
+            const V d = gradient<T, V, count>(sum, mine, dy, terms, p + 3, last_p, last);
+            Four four = totals(a, b, c, d);
+            if (add) four += load<Four>(dvalues + p);
+            __builtin_memcpy(dvalues + p, &four, sizeof(four));
+        }
+        for (; p < end_p; ++p) {
+            const float one = total(gradient<T, V, count>(sum, mine, dy, terms, p, last_p, last));
+            dvalues[p] = add ? dvalues[p] + one : one;
+        }
+        T* to = dx + row * x_row;
+#pragma GCC unroll 8
+        for (int i = 0; i < count - 1; ++i) sum[i].put(to + i * U::size);
+        sum[count - 1].put(to + last);
+    }
+}
+
+// How many registers of floats a block of gradients has: as many again hold x.
+#if TITHE_LANES > 8
+constexpr int gradient_registers = 8;
+#else
+constexpr int gradient_registers = 4;
+#endif
+
+// Picks the block that covers `width` columns, 1 <= width <= gradient_registers registers of floats.
+template <class T>
+TITHE_TARGET void gradient_rows(T* dx, float* dvalues, const T* dy, const T* x, const Terms& terms, int64_t x_row,
+                                int64_t begin, int64_t end, int64_t width, bool add) {
+#define TITHE_BLOCK(V, count) \
+    return gradients_block<T, V, count>(dx, dvalues, dy, x, terms, x_row, begin, end, width, add)
+    constexpr int size = Unit<T, Wide>::size;
+    if (width >= size) {
+        const int64_t units = (width + size - 1) / size;
+        if constexpr (gradient_registers * TITHE_LANES >= 8 * size) {
+            if (units == 8) TITHE_BLOCK(Wide, 8);
+            if (units == 7) TITHE_BLOCK(Wide, 7);
+            if (units == 6) TITHE_BLOCK(Wide, 6);
+            if (units == 5) TITHE_BLOCK(Wide, 5);
+        }
+        if constexpr (gradient_registers * TITHE_LANES >= 4 * size) {
+            if (units == 4) TITHE_BLOCK(Wide, 4);
+            if (units == 3) TITHE_BLOCK(Wide, 3);
+        }
+        if (units == 2) TITHE_BLOCK(Wide, 2);
+        TITHE_BLOCK(Wide, 1);
+    }
+#if TITHE_LANES > 8
+    if (width >= Unit<T, Eight>::size) TITHE_BLOCK(Eight, 2);
+#endif
+#if TITHE_LANES > 4
+    if (width >= Unit<T, Four>::size) TITHE_BLOCK(Four, 2);
+#endif
+#if TITHE_LANES > 2
+    if (width >= 4) TITHE_BLOCK(Two, 2);  // of bf16: floats have gone
+#endif
+    if (width == 3) TITHE_BLOCK(float, 3);
+    if (width == 2) TITHE_BLOCK(float, 2);
+    TITHE_BLOCK(float, 1);
+#undef TITHE_BLOCK
 }
 
 // The sum of `length` numbers: in pieces, so that rounding does not grow with the length.

@@ -1,11 +1,19 @@
 """Fixtures that several test files share, and how many examples hypothesis tries."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+# No test writes to the ledger of whoever runs it; processes that tests start inherit this.
+_LEDGERS = tempfile.mkdtemp(prefix="tithe-tests-")
+os.environ["TITHE_LEDGER"] = f"{_LEDGERS}/ledger.sqlite"
+atexit.register(shutil.rmtree, _LEDGERS, ignore_errors=True)
 
 # Small tensors gain nothing from threads, and on busy cores waiting for each other costs a lot.
 torch.set_num_threads(1)

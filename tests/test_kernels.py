@@ -24,7 +24,7 @@ from tithe import _kernels
 # Floats before and after each array. 0 leaves the watch to AddressSanitizer.
 GUARD = int(os.environ.get("TITHE_TEST_GUARD", "64"))
 ALL_SETS = ("avx512", "avx2", "sse2", "neon", "plain")
-KERNELS = ("forward", "dx", "dw")
+KERNELS = ("forward", "dx", "dw", "gradients.dx", "gradients.dw")  # after the dot: which of the two outputs
 BATCHES = st.sampled_from([0, 1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 64, 100, 127, 128, 129, 300])
 DENSITIES = st.sampled_from([0.0, 0.05, 0.2, 0.5, 1.0])
 
@@ -144,26 +144,37 @@ def run(
     x, dy, values, bias = [np.abs(a) if absolute else a for a in (layer.x, layer.dy, layer.values, layer.bias)]
     if bf16:
         x, dy = to_bf16(x), to_bf16(dy)
+    name = kernel.split(".")[0]
     inputs = {
         "forward": (x, values, bias, *layer.csr),
         "dx": (dy, values, *layer.transposed),
         "dw": (dy, x, *layer.csr),
-    }[kernel]
-    shape = {"forward": layer.y_shape, "dx": layer.x_shape, "dw": layer.values.shape}[kernel]
-    dtype = np.dtype(np.uint16 if bf16 and kernel != "dw" else np.float32)
-    out, buffer = guarded(np.full(shape, POISON[dtype], dtype), 12345)
+        "gradients": (dy, x, values, *layer.csr, *layer.transposed),
+    }[name]
+    shapes = {"forward": layer.y_shape, "dx": layer.x_shape, "dw": layer.values.shape}
+    results = ("dx", "dw") if name == "gradients" else (name,)
+    dtypes = [np.dtype(np.uint16 if bf16 and result != "dw" else np.float32) for result in results]
+    outs = [
+        guarded(np.full(shapes[result], POISON[dtype], dtype), 12345)
+        for result, dtype in zip(results, dtypes, strict=True)
+    ]
     kept = [guarded(array, POISON[array.dtype])[0] for array in inputs]
-    function = getattr(_kernels, f"{'naive_' if naive else ''}{layer.name}_{kernel}{'_bf16' if bf16 else ''}")
-    function(out.ctypes.data, *(array.ctypes.data for array in kept), *layer.sizes, threads)
-    assert (buffer[:GUARD] == 12345).all(), "written before the output"
-    assert (buffer[GUARD + out.size :] == 12345).all(), "written behind the output"
+    function = getattr(_kernels, f"{'naive_' if naive else ''}{layer.name}_{name}{'_bf16' if bf16 else ''}")
+    addresses = [array.ctypes.data for array in (*(out for out, _ in outs), *kept)]
+    function(*addresses, *layer.sizes, threads)
+    for out, buffer in outs:
+        assert (buffer[:GUARD] == 12345).all(), "written before the output"
+        assert (buffer[GUARD + out.size :] == 12345).all(), "written behind the output"
     for array, before in zip(kept, inputs, strict=True):
         np.testing.assert_array_equal(array, before.ravel(), "an input was changed")
-    return (widened(out) if dtype == np.uint16 else out).reshape(shape)
+    which = results.index(result := kernel.split(".")[-1])
+    out = outs[which][0]
+    return (widened(out) if out.dtype == np.uint16 else out).reshape(shapes[result])
 
 
 def reference(layer: Layer, kernel: str) -> np.ndarray:
     """The same by torch on the masked dense weight, in double."""
+    kernel = kernel.split(".")[-1]
     weight = torch.zeros(layer.mask.shape, dtype=torch.float64)
     weight[torch.from_numpy(layer.mask)] = torch.from_numpy(layer.values).double()
     weight.requires_grad_()
@@ -199,7 +210,7 @@ def check(layer: Layer, kernel: str) -> None:
     exact = run(layer, kernel, naive=True, bf16=False)
     if layer.batch > 0:  # torch refuses empty batches in places
         assert_close(exact, reference(layer, kernel), magnitude)
-    as_close_as_stored = assert_rounded if layer.bf16 and kernel != "dw" else assert_close
+    as_close_as_stored = assert_rounded if layer.bf16 and not kernel.endswith("dw") else assert_close
     fast = run(layer, kernel)
     as_close_as_stored(fast, exact, magnitude)
     as_close_as_stored(run(layer, kernel, naive=True), exact, magnitude)
@@ -266,6 +277,11 @@ def test_linear(kernel: str, layer: Layer, bf16: bool) -> None:
 @example(layer=Layer((2, 2, 4, 5, 2, 3, 1, 1, 4, 5, 3), 1.0))  # padding beyond the kernel
 @example(layer=Layer((2, 2, 7, 7, 2, 2, 3, 3, 0, 0, 3), 1.0))  # the last line feeds no output
 @example(layer=Layer((2, 2, 1, 40, 1, 5, 1, 2, 0, 4, 130), 1.0))  # long lines of many blocks
+@example(layer=Layer((5, 4, 8, 8, 3, 3, 1, 1, 1, 1, 64), 0.3))  # channels a power of two apart
+@example(layer=Layer((3, 4, 4, 4, 5, 5, 1, 1, 2, 2, 32), 0.5))  # every line and column has its own taps
+@example(layer=Layer((3, 4, 1, 2, 3, 3, 1, 1, 1, 1, 33), 1.0))  # an image smaller than the kernel
+@example(layer=Layer((4, 4, 3, 3, 3, 3, 1, 1, 1, 1, 1), 1.0))  # one example: padded
+@example(layer=Layer((2, 3, 6, 5, 3, 2, 1, 1, 4, 3, 16), 1.0))  # results that no tap reaches
 def test_conv2d(kernel: str, layer: Layer, bf16: bool) -> None:
     check(replace(layer, bf16=bf16), kernel)
 
@@ -280,6 +296,7 @@ def test_conv2d(kernel: str, layer: Layer, bf16: bool) -> None:
         Layer((50, 400, 1000), 0.3),  # dW in pieces
         Layer((20, 30, 12, 12, 5, 5, 1, 1, 0, 0, 100), 0.1),
         Layer((24, 16, 13, 11, 3, 3, 2, 2, 1, 1, 32), 0.3),
+        Layer((24, 16, 16, 16, 3, 3, 1, 1, 1, 1, 32), 0.2),
     ],
     ids=lambda layer: f"{layer.name}-{'x'.join(map(str, layer.sizes))}",
 )

@@ -83,9 +83,9 @@ def test_weakest_is_the_plain_choice(numbers: list[int], count: int) -> None:
     assert chosen.nonzero().view(-1).tolist() == plain
 
 
-@given(st.integers(1, 200), st.integers(1, 50), st.integers(1, 300))
-def test_tiles_cover_every_row_once_and_stay_small(rows: int, cols: int, most: int) -> None:
-    pieces = list(scores.row_tiles(rows, cols, most))
+@given(st.integers(1, 200), st.integers(1, 50), st.integers(1, 300), st.integers(1, 9))
+def test_tiles_cover_every_row_once_and_stay_small(rows: int, cols: int, most: int, least: int) -> None:
+    pieces = list(scores.row_tiles(rows, cols, most, least))
     assert [row for piece in pieces for row in range(rows)[piece]] == list(range(rows))
     sizes = [piece.stop - piece.start for piece in pieces]
-    assert all(size == 1 or (size * cols <= most and size <= -(-rows // 8)) for size in sizes)
+    assert all(size == 1 or (size * cols <= most and size <= -(-rows // least)) for size in sizes)

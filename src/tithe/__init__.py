@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tithe.errors import Diverged, UsageError
 
 if TYPE_CHECKING:
+    from tithe.cost.meter import Meter
     from tithe.methods import SparseMomentum
     from tithe.nn import SparseConv2d, SparseLinear, densify, sparse_layers, sparsify
     from tithe.topology import Topology
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Diverged",
+    "Meter",
     "SparseConv2d",
     "SparseLinear",
     "SparseMomentum",
@@ -33,6 +35,7 @@ __all__ = [
 
 # Imported at first use, since each brings torch: `tithe --help` answers at once.
 _HOMES = {
+    "Meter": "tithe.cost.meter",
     "SparseConv2d": "tithe.nn",
     "SparseLinear": "tithe.nn",
     "SparseMomentum": "tithe.methods",

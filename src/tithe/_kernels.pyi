@@ -11,9 +11,9 @@ The weight is a CSR matrix: values [nnz], indptr [rows + 1], indices [nnz]. A co
 [out_channels, in_channels * kernel_h * kernel_w]. Its transpose: column j holds values[t_perm[q]] in row
 t_indices[q] for q in t_indptr[j] .. t_indptr[j + 1].
 
-Activations, x and y and their gradients, are float32, and bfloat16 for the kernels whose names end in `_bf16`. All
-else, dvalues and bias and sums among it, is float32 there too; sums are float32 and what is stored is rounded once, to
-the nearest.
+Activations, x and y and residual and their gradients, are float32, and bfloat16 for the kernels whose names end in
+`_bf16`. All else, dvalues and bias and sums and statistics among it, is float32 there too; sums are float32 and what is
+stored is rounded once, to the nearest.
 """
 
 def has_openmp() -> bool:
@@ -71,6 +71,25 @@ def linear_dw(
     /,
 ) -> None:
     """Write dvalues [nnz]: dvalues[p] = dot(dy[row of p], x[indices[p]])."""
+
+def linear_gradients(
+    dx: int,
+    dvalues: int,
+    dy: int,
+    x: int,
+    values: int,
+    indptr: int,
+    indices: int,
+    t_indptr: int,
+    t_indices: int,
+    t_perm: int,
+    rows: int,
+    cols: int,
+    batch: int,
+    n_threads: int,
+    /,
+) -> None:
+    """Write dx and dvalues in one pass over dy."""
 
 def conv2d_forward(
     y: int,
@@ -139,6 +158,33 @@ def conv2d_dw(
     /,
 ) -> None:
     """Write the gradient of the weights that exist, [nnz]."""
+
+def conv2d_gradients(
+    dx: int,
+    dvalues: int,
+    dy: int,
+    x: int,
+    values: int,
+    indptr: int,
+    indices: int,
+    t_indptr: int,
+    t_indices: int,
+    t_perm: int,
+    out_channels: int,
+    in_channels: int,
+    height: int,
+    width: int,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    padding_h: int,
+    padding_w: int,
+    batch: int,
+    n_threads: int,
+    /,
+) -> None:
+    """Write dx and dvalues, with stride 1 in one pass over dy."""
 
 def row_sums(sums: int, y: int, rows: int, length: int, n_threads: int, /) -> None:
     """Write sums [rows] of y [rows, length]."""
@@ -216,9 +262,11 @@ def norm_backward(
 naive_linear_forward = linear_forward
 naive_linear_dx = linear_dx
 naive_linear_dw = linear_dw
+naive_linear_gradients = linear_gradients
 naive_conv2d_forward = conv2d_forward
 naive_conv2d_dx = conv2d_dx
 naive_conv2d_dw = conv2d_dw
+naive_conv2d_gradients = conv2d_gradients
 naive_norm_train = norm_train
 naive_norm_apply = norm_apply
 naive_norm_backward = norm_backward
@@ -227,14 +275,24 @@ naive_norm_backward = norm_backward
 linear_forward_bf16 = linear_forward
 linear_dx_bf16 = linear_dx
 linear_dw_bf16 = linear_dw
+linear_gradients_bf16 = linear_gradients
 conv2d_forward_bf16 = conv2d_forward
 conv2d_dx_bf16 = conv2d_dx
 conv2d_dw_bf16 = conv2d_dw
+conv2d_gradients_bf16 = conv2d_gradients
 row_sums_bf16 = row_sums
 transpose_bf16 = transpose
 naive_linear_forward_bf16 = linear_forward
 naive_linear_dx_bf16 = linear_dx
 naive_linear_dw_bf16 = linear_dw
+naive_linear_gradients_bf16 = linear_gradients
 naive_conv2d_forward_bf16 = conv2d_forward
 naive_conv2d_dx_bf16 = conv2d_dx
 naive_conv2d_dw_bf16 = conv2d_dw
+naive_conv2d_gradients_bf16 = conv2d_gradients
+norm_train_bf16 = norm_train
+norm_apply_bf16 = norm_apply
+norm_backward_bf16 = norm_backward
+naive_norm_train_bf16 = norm_train
+naive_norm_apply_bf16 = norm_apply
+naive_norm_backward_bf16 = norm_backward

@@ -3,6 +3,7 @@
 import math
 
 _PREFIXES = ["", "k", "M", "G", "T", "P", "E", "Z", "Y"]
+_SMALL = ["", "m", "µ", "n"]
 
 
 def three_digits(value: float) -> str:
@@ -30,6 +31,21 @@ def si(value: float, unit: str) -> str:
     while abs(value) >= 999.5 and power < len(_PREFIXES) - 1:
         value, power = value / 1000, power + 1
     return f"{three_digits(value)} {_PREFIXES[power]}{unit}"
+
+
+def small(value: float, unit: str) -> str:
+    """With a prefix for what is below one: 0.0123 Wh -> 12.3 mWh; from one on as `si`."""
+    power = 0
+    while 0 < abs(value) < 0.9995 and power < len(_SMALL) - 1:
+        value, power = value * 1000, power + 1
+    return f"{three_digits(value)} {_SMALL[power]}{unit}" if power else si(value, unit)
+
+
+def money(value: float) -> str:
+    """Never in exponents: 12.30, 41,234, 0.0000142."""
+    if value == 0 or abs(value) >= 0.01:
+        return counted_out(value) if abs(value) >= 999.5 else f"{value:.2f}"
+    return f"{value:.{2 - math.floor(math.log10(abs(value)))}f}"
 
 
 def tick(value: float) -> str:

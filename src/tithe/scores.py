@@ -14,9 +14,9 @@ TILE = 2**18
 Tiles = Iterable[tuple[int, Tensor]]
 
 
-def row_tiles(rows: int, cols: int, tile: int = TILE) -> Iterator[slice]:
-    """The rows of a layer in pieces: at most `tile` positions or an eighth of the layer, at least a row."""
-    size = max(1, min(tile // cols, -(-rows // 8)))
+def row_tiles(rows: int, cols: int, tile: int = TILE, least: int = 8) -> Iterator[slice]:
+    """The rows of a layer in at least `least` pieces of at most `tile` positions, but at least a row each."""
+    size = max(1, min(tile // cols, -(-rows // least)))
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 
 
@@ -43,12 +43,9 @@ def strongest(tiles: Callable[[], Tiles], count: int) -> Tensor:
     Goes over the tiles twice, first for the count-th largest score, then for the places: so only scores are kept, and
     never more than `count` and a tile of them.
     """
-    best = None
-    for _, tile in tiles():
-        pool = tile if best is None else torch.cat([best, tile])
-        best = pool.topk(min(count, pool.numel()), sorted=False).values
-    if best is None or count == 0:
+    if count == 0:
         return torch.empty(0, dtype=torch.int64)
+    best = _largest(tiles(), count)
     limit = best.min()
     ties = int((best == limit).sum())  # of all that equal the limit, so many are chosen, the first ones
     found = []
@@ -59,3 +56,16 @@ def strongest(tiles: Callable[[], Tiles], count: int) -> Tensor:
         chosen[equal] = True
         found.append(chosen.nonzero().reshape(-1).add_(first))
     return torch.cat(found)
+
+
+def _largest(tiles: Tiles, count: int) -> Tensor:
+    """[count], in no order: the largest scores of those that may be chosen."""
+    best, limit = torch.empty(0), torch.tensor(-1.0)
+    for _, tile in tiles:
+        # What only equals the limit changes neither it nor how many are above it. Few are above it after the first
+        # tiles: choosing among them is put off until it is worth a topk.
+        best = torch.cat([best.to(tile), tile[tile > limit.to(tile)]])
+        if best.numel() > count + tile.numel() // 8:
+            best = best.topk(count, sorted=False).values
+            limit = best.min()
+    return best.topk(min(count, best.numel()), sorted=False).values

@@ -71,8 +71,8 @@ class Scout:
         factor = self._factor()
         record = self.layer.record or []
         for rows in self._tiles() if record else ():
-            gradient = torch.zeros_like(self.first[rows])
-            for x, dy in record:
+            gradient = self._weight_gradient(*record[0], rows).mul_(factor)
+            for x, dy in record[1:]:
                 gradient.add_(self._weight_gradient(x, dy, rows), alpha=factor)
             self.first[rows].mul_(average.decay).add_(gradient, alpha=average.scale)
             if self.second is not None:
@@ -142,7 +142,7 @@ class Scout:
 
     def _tiles(self) -> Any:
         shape = self.layer.matrix_shape
-        return row_tiles(*shape, tile=FOLD) if self.layer.rows_are_separate else [slice(0, shape[0])]
+        return row_tiles(*shape, FOLD, least=1) if self.layer.rows_are_separate else [slice(0, shape[0])]
 
     def _weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
         """The layer's, in its own dtype even where the caller's autocast is on."""

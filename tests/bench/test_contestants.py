@@ -55,6 +55,16 @@ def test_a_wrong_weight_is_found_out(system: System, monkeypatch):
     )
 
 
+def test_in_bfloat16_the_middle_error_may_be_twice_that_of_dense():
+    right = {name: torch.ones(4) for name in "abc"}
+    dense = {name: torch.full((4,), 1.1) for name in "abc"}
+    assert disagreement({"a": right["a"], "b": dense["b"], "c": 9 * right["c"]}, right, 0.0, dense) is None
+    found = disagreement({"a": right["a"], "b": 1.3 * right["b"], "c": 9 * right["c"]}, right, 0.0, dense)
+    assert found is not None
+    assert "the middle tensor is off by 0.3 of its norm (measured; 0.2 is allowed)" in found
+    assert disagreement(dense | {"c": torch.full((4,), torch.nan)}, right, 0.0, dense) is not None
+
+
 def test_disagreement_names_what_is_wrong():
     right = {"output": torch.ones(3), "gradient": torch.ones(2)}
     assert disagreement(right, right, 0.0) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 from typing import Any
 
 import pytest
@@ -241,9 +242,9 @@ def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     )
 
 
-def accuracy_of_training(bf16: bool) -> float:
+def accuracy_of_training(bf16: bool, seed: int) -> float:
     """LeNet-300-100 at 10 % on the handwritten digits, rewired; test accuracy after 8 epochs."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     x, labels, x_test, labels_test = digits()
     model = nn.Sequential(nn.Linear(x.shape[1], 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10))
     sparsify(model, 0.1, generator=torch.Generator().manual_seed(0))
@@ -265,22 +266,24 @@ def accuracy_of_training(bf16: bool) -> float:
 
 
 def test_training_reaches_the_accuracy_of_float32() -> None:
-    full, half = accuracy_of_training(bf16=False), accuracy_of_training(bf16=True)
+    """On the mean of three runs: two runs of the same kind differ by up to 2 %."""
+    full, half = (statistics.mean(accuracy_of_training(bf16, seed) for seed in range(3)) for bf16 in (False, True))
     assert full > 0.93
     assert half > full - 0.02
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_batch_norm_between_sparse_layers(training: bool) -> None:
-    """Its kernels take float32 only: bfloat16 goes to torch's, and never to them by address."""
+    """It takes bfloat16 as it comes; of the activations nothing is kept in float32."""
     torch.manual_seed(0)
     model = sparsify(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3)), 0.3)
     model.train(training)
-    x = torch.randn(16, 3, 9, 9)
+    x, saved = torch.randn(16, 3, 9, 9), list[Tensor]()
     exact = copy.deepcopy(model).double()(x.double())
-    with autocast():
+    with autocast(), torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         y = model(x)
     y.float().sum().backward()
     assert y.dtype == torch.bfloat16
+    assert not [t for t in saved if t.dtype == torch.float32 and t.dim() == 4]
     assert (y.double() - exact).norm() <= 4 * ROUNDING * exact.norm()
     assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.parameters())

@@ -44,22 +44,36 @@ def is_innermost(x: Tensor) -> bool:
     return x.movedim(0, -1).is_contiguous()
 
 
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_image_and_its_gradient_is_batch_innermost(name: str) -> None:
-    """And so is what a flattening makes of the last one: [N, F] with N innermost, for a sparse linear layer."""
+def test_every_image_and_its_gradient_is_batch_innermost(name: str, bf16: bool, training: bool, monkeypatch) -> None:
+    """And so is what a flattening makes of the last one: [N, F] with N innermost, for a sparse linear layer.
+
+    Under autocast all of them are bfloat16, and no norm is torch's.
+    """
     model, x = network(name)
+    model.train(training)
+    monkeypatch.setattr(BatchNorm2d, "_plain", None)
+    dtype = torch.bfloat16 if bf16 else torch.float32
     seen: dict[tuple[str, str], bool] = {}
+
+    def kept(x: Tensor) -> bool:
+        return is_innermost(x) and x.dtype == dtype
 
     def look(where: str, kind: type, y: Tensor) -> None:
         if y.dim() == 4 or kind is nn.Flatten:
-            seen[where, "activation"] = is_innermost(y)
-            y.register_hook(lambda g: seen.update({(where, "gradient"): is_innermost(g)}))
+            seen[where, "activation"] = kept(y)
+            y.register_hook(lambda g: seen.update({(where, "gradient"): kept(g)}))
 
     for where, module in model.named_modules():
         module.register_forward_hook(lambda m, _, y, where=where: look(where, type(m), y))
-    model(x).logsumexp(1).sum().backward()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        y = model(x)
+    y.float().logsumexp(1).sum().backward()
     assert len(seen) >= 2 * sum(isinstance(m, (SparseConv2d, nn.BatchNorm2d, MaxPool2d)) for m in model.modules())
-    assert [place for place, kept in seen.items() if not kept] == []
+    assert [place for place, good in seen.items() if not good] == []
+    assert all(p.grad.dtype == torch.float32 for p in model.parameters())
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -86,6 +100,27 @@ def test_the_result_is_that_of_torch_s_modules(name: str) -> None:
             assert (p.grad - q.grad).norm() <= 1e-3 * q.grad.norm() + 1e-5, where
     for (key, value), other in zip(model.state_dict().items(), reference.state_dict().values(), strict=True):
         torch.testing.assert_close(value, other, rtol=1e-3, atol=1e-4, msg=key)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("name", ["wrn-16-8", "resnet18", "vgg-c"])
+def test_in_bfloat16_errors_are_no_larger_than_with_torch_s_modules(name: str, training: bool) -> None:
+    """A network amplifies what each layer rounds, in its gradients above all; with either modules about as much."""
+    model, x = network(name)
+    model.train(training)
+    exact = copy.deepcopy(model).double()
+    should = exact(x.double())
+    should.logsumexp(1).sum().backward()
+    errors = []
+    for each in (model, plain(model)):
+        with torch.autocast("cpu", torch.bfloat16):
+            y = each(x)
+        y.float().logsumexp(1).sum().backward()
+        pairs = zip(each.parameters(), exact.parameters(), strict=True)
+        of_gradients = [((p.grad - q.grad).norm() / q.grad.norm()).item() for p, q in pairs]
+        errors.append(((y.double() - should).norm().item(), sum(of_gradients)))
+    for ours, theirs in zip(*errors, strict=True):
+        assert ours <= 2 * theirs
 
 
 def test_there_and_back() -> None:

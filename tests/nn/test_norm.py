@@ -100,6 +100,70 @@ def test_one_value_per_channel_is_fine_in_evaluation() -> None:
     torch.testing.assert_close(ours(batch(1, 1, CHANNELS, 1, 1)), theirs(batch(1, 1, CHANNELS, 1, 1)))
 
 
+@pytest.fixture
+def no_torch_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails where ours hands over to nn.BatchNorm2d."""
+
+    def forward(*_: object) -> None:
+        raise AssertionError("torch's norm was called")
+
+    monkeypatch.setattr(nn.BatchNorm2d, "forward", forward)
+
+
+@pytest.mark.usefixtures("no_torch_norm")
+@pytest.mark.parametrize("arguments", ARGUMENTS, ids=str)
+@pytest.mark.parametrize("autocast", [True, False])
+def test_bfloat16_beside_float32_parameters(autocast: bool, arguments: dict[str, object]) -> None:
+    """Stored in bfloat16, y and dx are what the module makes of the same numbers in float32, but for one rounding."""
+    half, full = (pair(**arguments)[0] for _ in range(2))
+    for step, (training, relu, with_residual) in enumerate(product([True, False], repeat=3)):
+        results = []
+        for module, dtype in ((half, torch.bfloat16), (full, torch.float32)):
+            module.train(training).zero_grad()
+            module.relu = relu
+            x, residual = (dispatch.restride(batch(step + i).bfloat16().to(dtype)) for i in (0, 1))
+            leaves = [t.requires_grad_() for t in ([x, residual] if with_residual else [x])]
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                y = module(*leaves)
+            y.backward(batch(step + 2).bfloat16().to(dtype))
+            results.append([y, *[t.grad for t in leaves], *[p.grad for p in module.parameters()]])
+        for actual, expected in zip(*results, strict=True):
+            rounding = 1e-5
+            if expected.dim() == 4:
+                assert actual.dtype == torch.bfloat16
+                assert actual.movedim(0, -1).is_contiguous()
+                rounding, actual = 2**-8 + 1e-5, actual.float()
+            torch.testing.assert_close(actual, expected, rtol=rounding, atol=1e-5 * (1 + expected.abs().max().item()))
+    assert all(t.dtype in (torch.float32, torch.int64) for t in half.state_dict().values())
+    assert_same_state(half, full)
+
+
+@pytest.mark.usefixtures("no_torch_norm")
+@pytest.mark.parametrize("training", [True, False])
+def test_bfloat16_compiles_in_one_graph_under_autocast(training: bool) -> None:
+    torch.compiler.reset()
+    ours = pair()[0].train(training)
+    compiled = torch.compile(copy.deepcopy(ours), backend="aot_eager", fullgraph=True)
+    results = []
+    for module in (ours, compiled):
+        x = batch(2).bfloat16().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = module(x)
+        assert y.dtype == torch.bfloat16
+        y.float().pow(2).sum().backward()
+        results.append([y, x.grad, *[p.grad for p in module.parameters()]])
+    for actual, expected in zip(*results, strict=True):
+        assert torch.equal(actual, expected)
+
+
+def test_a_shortcut_of_another_dtype_is_promoted_as_in_torch() -> None:
+    ours, theirs = pair()
+    x, shortcut = batch(0).bfloat16(), batch(1)
+    y = ours(x, shortcut)
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y, theirs(x) + shortcut)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_dtypes_go_to_torch(dtype: torch.dtype) -> None:
     ours, theirs = (module.to(dtype) for module in pair())
@@ -111,6 +175,7 @@ def test_autocast_and_no_grad_and_inference() -> None:
     ours, theirs = pair()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(ours(batch(0).bfloat16()), theirs(batch(0).bfloat16()))
+        torch.testing.assert_close(ours(batch(0)), theirs(batch(0)), rtol=1e-5, atol=1e-5)  # float32 stays float32
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
             torch.testing.assert_close(ours(batch(0)), theirs(batch(0)), rtol=1e-5, atol=1e-5)

@@ -51,13 +51,13 @@ def is_innermost(x: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_as_torch_s_in_our_layout(module: nn.Module, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
     y, dx, kept = run(twin(module), dispatch.restride(x))
     expected = run(module, x)
-    torch.testing.assert_close((y, dx), expected[:2])
+    torch.testing.assert_close((y, dx), expected[:2])  # dtypes too
     # With one example or one channel torch may lay out the gradient of a mean otherwise, having no stride to go by.
     assert kept == [True, True] or (1 in shape[:2] and kept[0])
 

@@ -78,19 +78,20 @@ class Case:
 
     def calls(
         self, dtype: torch.dtype, stored: torch.dtype | None = None
-    ) -> dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]]:
-        """The three operators with their arguments; activations may be stored in another dtype than the values."""
+    ) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
+        """The four operators with their arguments; activations may be stored in another dtype than the values."""
         x, dy = (t.to(stored or dtype, copy=True) for t in (self.x, self.dy))
         values = self.values.to(dtype, copy=True)
         packed, nnz = self.topology.packed, self.topology.nnz
         how = (self.weight_shape[2:], *self.how) if self.how else ()
         image = self.x_shape[1:] if self.how else self.x_shape[1]
         library = torch.ops.tithe
-        forward, dx, dw = (getattr(library, self.name + suffix) for suffix in ("", "_dx", "_dw"))
+        forward, dx, dw, both = (getattr(library, self.name + suffix) for suffix in ("", "_dx", "_dw", "_gradients"))
         return {
             "forward": (forward, (x, values, packed, self.weight_shape[0], *how)),
             "dx": (dx, (dy, values, packed, image, *how)),
             "dw": (dw, (dy, x, packed, nnz, *how)),
+            "gradients": (both, (dy, x, values, packed, *how)),
         }
 
     def all_positive(self) -> Case:

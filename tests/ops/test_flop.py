@@ -22,7 +22,7 @@ def counted(case: Case, dtype: torch.dtype) -> dict[str, int]:
 def closed_form(case: Case, weights: int) -> dict[str, int]:
     """2 FLOP a weight, an example and an output position, in each of the three passes."""
     flop = 2 * weights * case.batch * math.prod(case.dy.shape[2:])
-    return {f"tithe.{case.name}{suffix}": flop for suffix in ("", "_dx", "_dw")}
+    return {f"tithe.{case.name}": flop, f"tithe.{case.name}_gradients": 2 * flop}
 
 
 @given(KERNEL_CASES)
@@ -35,6 +35,18 @@ def test_kernels_are_charged_for_the_nonzeros(cases: tuple[Case, ...]) -> None:
 def test_the_reference_is_charged_as_dense(cases: tuple[Case, ...]) -> None:
     for case in cases:
         assert counted(case, torch.float64) == closed_form(case, math.prod(case.weight_shape))
+
+
+@pytest.mark.parametrize("case", [LINEAR, CONV], ids=["linear", "conv2d"])
+@pytest.mark.parametrize(("wanted", "suffix"), [("x", "_dx"), ("values", "_dw")])
+def test_one_gradient_is_charged_once(case: Case, wanted: str, suffix: str) -> None:
+    x, values = case.x.float(), case.values.float()
+    {"x": x, "values": values}[wanted].requires_grad_()
+    with FlopCounterMode(display=False) as counter:
+        case.sparse(x, values).backward(case.dy.float())
+    forward = closed_form(case, case.topology.nnz)[f"tithe.{case.name}"]
+    counts = {str(op): flop for op, flop in counter.get_flop_counts()["Global"].items()}
+    assert counts == {f"tithe.{case.name}": forward, f"tithe.{case.name}{suffix}": forward}
 
 
 def test_groups_and_dilation_are_charged_as_dense() -> None:

@@ -76,36 +76,42 @@ def test_any_memory_layout(cases: Cases, x_layout: str, dy_layout: str, values_l
 def test_outputs_are_batch_innermost_and_the_fake_says_so(cases: Cases, dtypes: Dtypes) -> None:
     calls = [call for case in cases for call in case.calls(*dtypes).items()]
     for name, (op, arguments) in calls:
-        real = op(*arguments)
-        assert real.movedim(0, -1).is_contiguous(), name
+        reals = outputs(op(*arguments))
+        assert reals[0].movedim(0, -1).is_contiguous(), name
         with FakeTensorMode() as mode:
-            fake = op(*[mode.from_tensor(a) if isinstance(a, Tensor) else a for a in arguments])
-        meta = op(*[a.to("meta") if isinstance(a, Tensor) else a for a in arguments])
-        for stand_in in (fake, meta):
-            assert (stand_in.shape, stand_in.dtype) == (real.shape, real.dtype), name
-            # A stride over one element, or in a tensor of none, means nothing.
-            many = [i for i, size in enumerate(real.shape) if size > 1 and real.numel()]
-            assert [stand_in.stride(i) for i in many] == [real.stride(i) for i in many], name
+            fakes = outputs(op(*[mode.from_tensor(a) if isinstance(a, Tensor) else a for a in arguments]))
+        metas = outputs(op(*[a.to("meta") if isinstance(a, Tensor) else a for a in arguments]))
+        for real, fake, meta in zip(reals, fakes, metas, strict=True):
+            for stand_in in (fake, meta):
+                assert (stand_in.shape, stand_in.dtype) == (real.shape, real.dtype), name
+                # A stride over one element, or in a tensor of none, means nothing.
+                many = [i for i, size in enumerate(real.shape) if size > 1 and real.numel()]
+                assert [stand_in.stride(i) for i in many] == [real.stride(i) for i in many], name
+
+
+def outputs(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return result if isinstance(result, tuple) else (result,)
 
 
 @pytest.mark.parametrize("dtypes", DTYPES)
-@pytest.mark.parametrize("op", ["forward", "dx", "dw"])
+@pytest.mark.parametrize("op", ["forward", "dx", "dw", "gradients"])
 @pytest.mark.parametrize("name", FEW)
 def test_opcheck(name: str, op: str, dtypes: Dtypes) -> None:
     """All of torch's checks: schema, autograd registration, fake tensors, and tracing forward and backward."""
     function, arguments = FEW[name].calls(*dtypes)[op]
-    for argument in arguments[:2]:
+    for argument in arguments[: 3 if op == "gradients" else 2]:
         argument.requires_grad_()
     torch.library.opcheck(function.default, arguments)
 
 
-@pytest.mark.parametrize("op", ["forward", "dx", "dw"])
+@pytest.mark.parametrize("op", ["forward", "dx", "dw", "gradients"])
 @pytest.mark.parametrize("name", FEW)
 def test_gradients_of_every_operator_to_second_order(name: str, op: str) -> None:
-    function, (first, second, *rest) = small(FEW[name]).calls(torch.float64)[op]
-    inputs = (first.requires_grad_(), second.requires_grad_())
-    assert torch.autograd.gradcheck(lambda a, b: function(a, b, *rest), inputs)
-    assert torch.autograd.gradgradcheck(lambda a, b: function(a, b, *rest), inputs)
+    function, arguments = small(FEW[name]).calls(torch.float64)[op]
+    split = 3 if op == "gradients" else 2
+    inputs, rest = tuple(a.requires_grad_() for a in arguments[:split]), arguments[split:]
+    assert torch.autograd.gradcheck(lambda *a: function(*a, *rest), inputs)
+    assert torch.autograd.gradgradcheck(lambda *a: function(*a, *rest), inputs)
 
 
 def small(case: Case) -> Case:

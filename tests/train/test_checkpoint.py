@@ -98,6 +98,13 @@ def test_the_next_checkpoint_replaces_the_one_before(tmp_path):
     assert _same({"epoch": 2, "t": torch.tensor(2)}, checkpoint.load(tmp_path, IDENTITY))
 
 
+def test_loading_removes_what_a_kill_after_the_commit_left_of_the_one_before(tmp_path):
+    checkpoint.save(tmp_path, 2, IDENTITY, {"epoch": 2})
+    (tmp_path / "checkpoint-1.safetensors").write_bytes(b"older")
+    assert checkpoint.load(tmp_path, IDENTITY) == {"epoch": 2}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2.safetensors", "checkpoint.json"]
+
+
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_a_kill_between_any_two_steps_of_writing_leaves_a_complete_pair(tmp_path, monkeypatch, stage):
     """A kill -9 runs no handler: here every step after `stage` file operations simply does not happen."""

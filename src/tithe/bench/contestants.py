@@ -105,7 +105,7 @@ SYSTEMS = (
     _dense(DENSE_BF16, "channels_last", autocast=True, **_LAST),
     _ours(SPARSE),
     _ours(INSIDE, layout="batch_innermost", rows=("layer",)),
-    _ours(SPARSE_BF16, autocast=True, rows=("layer",)),
+    _ours(SPARSE_BF16, autocast=True),
     System(
         "SparseLab",
         kinds=("linear",),

@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from tithe import human
@@ -18,7 +19,9 @@ def table(row: Mapping[str, Any]) -> Table:
 
     It fits in 80 columns.
     """
-    shown = Table(title=title(row), caption=_caption(row), box=SIMPLE_HEAD, title_style="bold", caption_style="")
+    shown = Table(
+        title=title(row), caption=escape(_caption(row)), box=SIMPLE_HEAD, title_style="bold", caption_style=""
+    )
     shown.title_justify = shown.caption_justify = "left"
     shown.add_column("", no_wrap=True)
     for heading in ("median ms", "middle half", "x fp32", "x bf16"):

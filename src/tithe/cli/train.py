@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from tithe.cli.rates import NAMES, rates_given, rates_options
+
 DEFAULT_OUT = Path("tithe-run")
 
 EXAMPLES = """\b
@@ -52,7 +54,8 @@ HEADINGS = {
         "seed",
         "threads",
     ),
-    "Run": ("out", "resume", "compare", "as_json"),
+    "Run": ("out", "resume", "compare", "ledger", "as_json"),
+    "Bill": tuple(NAMES),
 }
 
 
@@ -96,15 +99,22 @@ HEADINGS = {
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; its options need not be repeated.")
 @click.option("--compare", help="dense: train the same network dense too; none: only sparse.  [default: dense]")
+@click.option(
+    "--ledger/--no-ledger",
+    default=True,
+    help="Record the run in your ledger (see tithe runs); TITHE_LEDGER says where it is, or off.  [default: record]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object on stdout, nothing else.")
+@rates_options
 def command(
     data: str | None,
     data_dir: Path | None,
     download: bool,
     out: Path,
     resume: bool,
+    ledger: bool,
     as_json: bool,
-    **recipe: Any,
+    **options: Any,
 ) -> None:
     """Train a network sparse from its first step to its last, beside the same network dense.
 
@@ -117,7 +127,9 @@ def command(
     from tithe.cli.progress import watching
     from tithe.train.run import Job, run
 
-    job = Job(out=out, data=data, data_dir=data_dir, download=download, resume=resume, recipe=recipe)
+    rates = rates_given(options)
+    where: dict[str, Any] = {"data": data, "data_dir": data_dir, "download": download}
+    job = Job(out=out, **where, resume=resume, recipe=options, rates=rates, ledger=ledger)
     with explained(out), watching() as watch:
         report = run(job, watch.training, watch.download)
     if as_json:
@@ -129,8 +141,12 @@ def command(
 def _show(report: dict[str, Any], out: Path) -> None:
     from rich.console import Console
 
-    from tithe.report import table
+    from tithe.report import bill_table, table
 
-    Console().print(table(report))
+    console = Console()
+    console.print(table(report))
+    bill = bill_table(report)
+    if bill is not None:
+        console.print(bill)
     pictures = ", ".join(path.name for path in sorted(out.glob("*.png")))
     click.echo(f"\nIn {out}/: report.json with every figure, and pictures: {pictures}")

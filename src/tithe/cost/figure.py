@@ -15,6 +15,7 @@ INFINITE = "inf"  # how JSON, which has no infinity, writes it; Python's float()
 
 _PREFIXED = ("FLOP", "FLOP/s", "B", "byte", "Wh", "W", "J", "weights")
 _PLURAL = {"byte": "B"}
+_SMALLER = {"kWh": "Wh", "kg": "g"}  # below one of the first, a thousand of the second
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,15 @@ class Figure:
         return self._derived(
             other, self.value / other.value, self.least / other.most, self.most / other.least, unit, source
         )
+
+    def plus(self, other: Figure) -> Figure:
+        """Added to another of the same unit: [a, b] + [c, d] = [a + c, b + d]; known as the weaker of the two is."""
+        assert self.unit == other.unit, (self.unit, other.unit)
+        how = _weaker(self.how, other.how)
+        source = self.source if other.source == self.source else "; ".join(filter(None, (self.source, other.source)))
+        bounded = self.has_interval or other.has_interval
+        low, high = (self.least + other.least, self.most + other.most) if bounded else (None, None)
+        return Figure(self.value + other.value, self.unit, how, low, high, source)
 
     def saying(self, source: str) -> Figure:
         """The same figure with another source."""
@@ -133,6 +143,10 @@ def show(value: float, unit: str) -> str:
         return human.duration(value)
     if unit == "1":
         return human.three_digits(value)
+    if unit in _SMALLER and abs(value) < 1:
+        return human.small(1000 * value, _SMALLER[unit])
+    if unit == "USD":
+        return f"{human.money(value)} USD"
     if unit in _PREFIXED:
         return human.si(value, _PLURAL.get(unit, unit))
     return f"{human.counted_out(value)} {unit}"
@@ -144,6 +158,14 @@ def _together(first: How, second: How) -> How:
     if len(known) == 1:
         return first
     return "measured" if known == {"measured", "counted"} else "modelled"
+
+
+def _weaker(first: How, second: How) -> How:
+    """How a sum is known."""
+    for how in ("modelled", "assumed", "measured"):
+        if how in (first, second):
+            return how
+    return "counted"
 
 
 def _plain(number: float | None) -> float | str | None:

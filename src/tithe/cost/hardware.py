@@ -13,6 +13,7 @@ from tithe.errors import UsageError
 
 DTYPES = ("float32", "tf32", "bfloat16", "float16")
 THIS_MACHINE = "this-machine"
+PROCESSOR = "processor"
 
 # Of one processor core, where nothing better is known.
 _FLOP_A_CYCLE = {  # float32, from the width of the vectors and one or two fused multiply-adds a cycle
@@ -27,6 +28,7 @@ _WATTS_SOURCE = (
     "6 W a core (3 to 12: AMD EPYC 7763 280 W for 64 cores, Xeon 8490H 350 W for 60, desktop processors about 10 a "
     "core) and 0.375 W a GB of memory, as codecarbon assumes; no counter was read"
 )
+_CARD_WATTS = (300.0, "W", "assumed", 70.0, 700.0)
 _WATTS_A_GB = 0.375  # codecarbon, methodology: 3 W for 8 GB
 _USD_A_CORE_HOUR = (0.041, 0.02, 0.06)
 _PRICE_SOURCE = "a rented virtual core: AWS m7g.large, us-east-1, June 2026, 0.0816 USD for two; half to one and a half"
@@ -51,9 +53,8 @@ class Hardware:
             UsageError: no such peak is known.
         """
         if dtype not in self.peaks:
-            raise UsageError(
-                f"{self.name} has no known peak in {dtype}: known are {', '.join(self.peaks)}; choose one of them."
-            )
+            known = ", ".join(self.peaks) or "none"
+            raise UsageError(f"{self.name} has no known peak in {dtype}; known are: {known}. Choose another device.")
         return self.peaks[dtype]
 
 
@@ -63,23 +64,25 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Hardware:
-    """The device of this name (or alias) in the table; "this-machine" is the one this runs on.
+    """The device of this name (or alias) in the table; "this-machine" is the one at hand, "processor" its CPU.
 
     Raises:
         UsageError: it is not there; the message has the nearest names.
     """
     wanted = name.strip().lower()
-    if wanted == THIS_MACHINE:
-        return this_machine()
+    if wanted in (THIS_MACHINE, PROCESSOR):
+        return this_machine() if wanted == THIS_MACHINE else processor()
     for row in table.rows("hardware"):
         if wanted in (row["name"], *row["aliases"].split("|")):
             return _device(row)
-    raise table.unknown("hardware", name, [*names(), THIS_MACHINE], "Names are those of one device, e.g. h100-sxm.")
+    raise table.unknown(
+        "hardware", name, [*names(), THIS_MACHINE, PROCESSOR], "Names are those of one device, e.g. h100-sxm."
+    )
 
 
 def this_machine() -> Hardware:
-    """The device that training would use here: the first CUDA device if the table knows it, else the processor."""
-    return _cuda() or _processor()
+    """The device that training would use here: the first CUDA device, else the processor."""
+    return _cuda() or processor()
 
 
 def processor_name() -> str:
@@ -129,13 +132,17 @@ def _cuda() -> Hardware | None:
 
     if not torch.cuda.is_available():
         return None
+    card = torch.cuda.get_device_properties(0)
     try:
-        return find(torch.cuda.get_device_name(0))
+        return find(card.name)
     except UsageError:
-        return None
+        watts = Figure(*_CARD_WATTS, source=f"{card.name} is not in the table; most cards lie between")
+        memory = Figure(card.total_memory, "B", "measured", source="the driver")
+        return Hardware(card.name, {}, watts, usd_per_hour=None, memory=memory)
 
 
-def _processor() -> Hardware:
+def processor() -> Hardware:
+    """The processor of this machine, modelled from what the system says of it."""
     count, memory = cores(), memory_bytes()
     ram = _WATTS_A_GB * (memory or 0) / 1e9
     watts, low, high = (each * count + ram for each in _WATTS_A_CORE)

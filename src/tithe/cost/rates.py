@@ -60,7 +60,7 @@ class Rates:
 
     device: str
     devices: int
-    peak: Figure  # FLOP/s of one device
+    peak: Figure | None  # FLOP/s of one device; None for a card that the table does not know
     utilisation: Figure  # share of it that training sustains
     watts: Figure  # of one device, under load
     pue: Figure
@@ -93,7 +93,7 @@ class Rates:
         return cls(
             device.name,
             devices,
-            peak=device.peak(dtype),
+            peak=device.peak(dtype) if device.peaks else None,
             utilisation=_given("utilisation", utilisation, "1", UTILISATION, most=1),
             watts=_given("watts", watts, "W", device.watts),
             pue=_given("PUE", pue, "1", PUE, least=1),
@@ -104,7 +104,13 @@ class Rates:
 
     @property
     def flop_per_second(self) -> Figure:
-        """What one device sustains."""
+        """What one device sustains.
+
+        Raises:
+            UsageError: the device's peak is not known.
+        """
+        if self.peak is None:
+            raise UsageError(f"the peak of {self.device} is not known; name a device of the table with --on.")
         return self.peak.times(self.utilisation, "FLOP/s", f"peak of {self.device} x utilisation")
 
     def of_flop(self, flop: Figure) -> Cost:

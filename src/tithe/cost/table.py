@@ -21,4 +21,4 @@ def unknown(what: str, given: str, names: Iterable[str], instead: str) -> UsageE
     known = list(names)
     near = difflib.get_close_matches(given.lower(), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}."
-    return UsageError(f"{what} {given!r} is not in the table: {hint} {instead}")
+    return UsageError(f"{what} {given!r} is not known: {hint} {instead}")

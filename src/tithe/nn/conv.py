@@ -109,12 +109,12 @@ class SparseConv2d(SparseLayer):
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
         """The dense convolution's weight gradient for these output channels, flattened, in the values' dtype."""
         innermost = all(t.movedim(0, -1).is_contiguous() for t in (x, dy))
-        x, dy = (t.to(self.values.dtype) for t in (x, dy[:, rows]))
+        dy, dtype = dy[:, rows], self.values.dtype
         if innermost and self.groups == 1 and self.dilation == (1, 1):
-            return conv2d_dense_dw(x, dy, self.kernel_size, self.stride, self._padding)
+            return conv2d_dense_dw(x, dy, self.kernel_size, self.stride, self._padding, dtype)
         shape = (dy.shape[1], *self.weight_shape[1:])
         how: Any = (self.stride, self._padding, self.dilation, self.groups)
-        return grad.conv2d_weight(x, shape, dy, *how).reshape(dy.shape[1], -1)
+        return grad.conv2d_weight(x.to(dtype), shape, dy.to(dtype), *how).reshape(dy.shape[1], -1)
 
     @property
     def rows_are_separate(self) -> bool:

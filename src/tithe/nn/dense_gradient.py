@@ -1,11 +1,10 @@
 """The dense gradient of a convolution's weight, from activations whose batch is innermost: what scouting pays for.
 
-For each tap (ky, kx) it is a matrix product over all output positions and examples,
+    dW[o, c, ky, kx] = sum_{y, x, n} dy[o, y, x, n] * padded[c, s y + ky, s x + kx, n]
 
-    dW[o, c, ky, kx] = sum_{y, x, n} dy[o, y, x, n] * padded[c, s y + ky, s x + kx, n],
-
-and with the batch innermost both factors are matrices already: with stride 1 a tap only shifts the second one. torch's
-own routine would first copy both tensors into another layout, which for narrow layers takes longer than the product.
+is one matrix product over all output positions and examples once what each tap (ky, kx) reads stands in a row of its
+own. Such a copy of the whole image would be kh * kw times as large as the image, and would come from memory: it is
+made for a few positions at a time and multiplied while it is in the cache.
 """
 
 from __future__ import annotations
@@ -18,37 +17,32 @@ from torch.nn.functional import pad
 
 Pair = tuple[int, int]
 
+# Numbers that are copied at a time, 4 MB; but never fewer than so many in a row, or the product would spend its time
+# on reading and writing the gradient that it adds to.
+COPIED, LEAST_LENGTH = 2**20, 512
 
-def conv2d_dense_dw(x: Tensor, dy: Tensor, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
-    """[out, in * kh * kw] from x [N, in, H, W] and dy [N, out, H', W']; one group, no dilation."""
-    lines = pad(x.movedim(0, -1), (0, 0, padding[1], padding[1], padding[0], padding[0]))  # [in, H, W, N]
+
+def conv2d_dense_dw(
+    x: Tensor, dy: Tensor, kernel: Pair, stride: Pair, padding: Pair, dtype: torch.dtype | None = None
+) -> Tensor:
+    """[out, in * kh * kw] of `dtype` (x's) from x [N, in, H, W] and dy [N, out, H', W']; one group, no dilation."""
+    image = pad(x.movedim(0, -1), (0, 0, padding[1], padding[1], padding[0], padding[0]))  # [in, H, W, N]
+    # A view [in, kh, kw, H', W', N]: what each tap reads.
+    read = image.unfold(1, kernel[0], stride[0]).unfold(2, kernel[1], stride[1]).permute(0, 4, 5, 1, 2, 3)
     dy = dy.movedim(0, -1)
-    rows, channels = dy.shape[0], lines.shape[0]
-    shifted = stride == (1, 1)
-    if shifted:  # lines of the padded image's width: then both run on in step, over what the padding adds
-        dy = pad(dy, (0, 0, 0, lines.shape[2] - dy.shape[2]))
-    factor = dy.reshape(rows, -1)
-    gradient = x.new_empty(rows, channels, kernel[0] * kernel[1])
-    taps = _shifts(lines, factor.shape[1], kernel) if shifted else _slices(lines, dy.shape[1:3], kernel, stride)
-    for tap, image in enumerate(taps):
-        gradient[:, :, tap] = factor[:, : image.shape[1]] @ image.t()
-    return gradient.view(rows, -1)
+    rows, columns = dy.shape[0], x.shape[1] * kernel[0] * kernel[1]
+    gradient = x.new_zeros(rows, columns, dtype=dtype)
+    for lines, part in _pieces(dy, columns):
+        factors = dy[:, lines, part].reshape(rows, -1), read[..., lines, part, :].reshape(columns, -1)
+        gradient.addmm_(factors[0].to(gradient.dtype), factors[1].to(gradient.dtype).t())
+    return gradient
 
 
-def _shifts(lines: Tensor, length: int, kernel: Pair) -> Iterator[Tensor]:
-    """The image [in, H, W, N] as a matrix that begins at each tap; the last ones end with the image."""
-    _, _, width, batch = lines.shape
-    flat = lines.reshape(lines.shape[0], -1)
-    for ky in range(kernel[0]):
-        for kx in range(kernel[1]):
-            start = (ky * width + kx) * batch
-            yield flat[:, start : start + length]
-
-
-def _slices(lines: Tensor, out: torch.Size, kernel: Pair, stride: Pair) -> Iterator[Tensor]:
-    """What each tap reads of the image [in, H, W, N], as a matrix [in, H' * W' * N]."""
-    for ky in range(kernel[0]):
-        for kx in range(kernel[1]):
-            rows = lines[:, ky : ky + stride[0] * (out[0] - 1) + 1 : stride[0]]
-            read = rows[:, :, kx : kx + stride[1] * (out[1] - 1) + 1 : stride[1]]
-            yield read.reshape(lines.shape[0], -1)
+def _pieces(dy: Tensor, columns: int) -> Iterator[tuple[slice, slice]]:
+    """Whole lines of dy [out, H', W', N], or parts of one line, so long that the copy has the wanted size."""
+    _, height, width, batch = dy.shape
+    positions = max(COPIED // columns, LEAST_LENGTH) // max(batch, 1)
+    high, wide = max(1, positions // width), max(1, min(positions, width))
+    for top in range(0, height, high):
+        for left in range(0, width, wide):
+            yield slice(top, top + high), slice(left, left + wide)

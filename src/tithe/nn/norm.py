@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from tithe import ops
-from tithe.ops import dispatch
+from tithe.ops import dispatch, norm_kernels
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -17,6 +17,7 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 class BatchNorm2d(nn.BatchNorm2d):
     """nn.BatchNorm2d, same arguments, buffers and state_dict; x [N, C, H, W], y batch-innermost in memory.
 
+    x may be float32 or bfloat16, under autocast or not, and y is what x is; parameters and statistics stay float32.
     What the kernels cannot take (other devices and dtypes, wrong shapes) goes to nn.BatchNorm2d, its errors with it.
 
     >>> import torch, tithe
@@ -39,13 +40,13 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def _fits(self, x: Tensor, residual: Tensor | None) -> bool:
         """Whether x is what the kernels take; values to normalise by included: torch refuses one per channel."""
-        given = (x, residual, self.weight, self.bias, self.running_mean, self.running_var)
+        each = (self.weight, self.bias, self.running_mean, self.running_var)
         return (
             x.dim() == 4
             and x.shape[1] == self.num_features
             and x.numel() > self.num_features
             and (residual is None or residual.shape == x.shape)
-            and (dispatch.direct(*given) or _listened_to(given))
+            and (dispatch.direct_stored(x, *each, beside=residual) or _listened_to((x, residual), each))
         )
 
     def _fused(self, x: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
@@ -88,10 +89,9 @@ def _watched(*modules: nn.Module) -> bool:
     return bool(torch_module._has_any_global_hook()) or any(getattr(m, hooks) for m in modules for hooks in HOOKS)
 
 
-def _listened_to(tensors: tuple[Tensor | None, ...]) -> bool:
-    """float32 on the CPU, under a compiler or a dispatch mode: this is for the operator, which vmap does not know."""
-    present = [t for t in tensors if t is not None]
-    if not dispatch.has_kernel(*present):
+def _listened_to(stored: tuple[Tensor | None, ...], each: tuple[Tensor | None, ...]) -> bool:
+    """What the kernels take, under a compiler or a dispatch mode: it is for the operator, which vmap does not know."""
+    if not norm_kernels.has_kernel(stored, each):
         return False
     return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is None  # type: ignore
 

@@ -4,10 +4,20 @@ Activations are batch-innermost: a tensor keeps its logical shape, [N, F] or [N,
 """
 
 from tithe.ops import isa
-from tithe.ops.conv2d import conv2d, conv2d_dw, conv2d_dx
-from tithe.ops.linear import linear, linear_dw, linear_dx
+from tithe.ops.conv2d import conv2d, conv2d_dw, conv2d_dx, conv2d_gradients
+from tithe.ops.linear import linear, linear_dw, linear_dx, linear_gradients
 from tithe.ops.norm import batch_norm
 
 isa.choose()
 
-__all__ = ["batch_norm", "conv2d", "conv2d_dw", "conv2d_dx", "linear", "linear_dw", "linear_dx"]
+__all__ = [
+    "batch_norm",
+    "conv2d",
+    "conv2d_dw",
+    "conv2d_dx",
+    "conv2d_gradients",
+    "linear",
+    "linear_dw",
+    "linear_dx",
+    "linear_gradients",
+]

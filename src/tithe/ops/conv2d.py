@@ -2,8 +2,8 @@
 
 As for linear, the three operators are the three partial derivatives of one trilinear form (input, values, output
 gradient), so each one's gradient is made of the other two. Each does 2 * nnz * N * (output positions)
-floating-point operations, those on padding included, as torch counts a dense convolution. Activations may be stored in
-bfloat16 beside float32 values, as for linear.
+floating-point operations, those on padding included, as torch counts a dense convolution. A fourth makes both gradients
+at once. Activations may be stored in bfloat16 beside float32 values, as for linear.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ _HOW = "int[2] kernel, int[2] stride, int[2] padding, int[2] dilation, int group
 _CONV = dispatch.define("conv2d", f"Tensor x, Tensor values, Tensor topology, SymInt out_channels, {_HOW}")
 _DX = dispatch.define("conv2d_dx", f"Tensor dy, Tensor values, Tensor topology, SymInt[3] image, {_HOW}")
 _DW = dispatch.define("conv2d_dw", f"Tensor dy, Tensor x, Tensor topology, SymInt nnz, {_HOW}")
+_GRADIENTS = dispatch.define(
+    "conv2d_gradients", f"Tensor dy, Tensor x, Tensor values, Tensor topology, {_HOW}", "(Tensor, Tensor)"
+)
 _FORWARD_KERNEL, _DX_KERNEL, _DW_KERNEL = map(dispatch.kernels, ("conv2d_forward", "conv2d_dx", "conv2d_dw"))
+_GRADIENTS_KERNEL = dispatch.kernels("conv2d_gradients")
 
 Pair = Sequence[int]  # (vertical, horizontal)
 
@@ -77,6 +81,21 @@ def conv2d_dw(
 ) -> Tensor:
     """Gradient [nnz] with respect to the values; nothing dense is made."""
     return torch.ops.tithe.conv2d_dw(dy, x, topology, nnz, kernel, stride, padding, dilation, groups)
+
+
+def conv2d_gradients(
+    dy: Tensor,
+    x: Tensor,
+    values: Tensor,
+    topology: Tensor,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """Both gradients, as `conv2d_dx` and `conv2d_dw` give them but for rounding."""
+    return torch.ops.tithe.conv2d_gradients(dy, x, values, topology, kernel, stride, padding, dilation, groups)
 
 
 def has_kernel(dilation: Pair, groups: int, *activations: Tensor, values: Tensor | None = None) -> bool:
@@ -141,6 +160,10 @@ def _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, group
     return dense[dispatch.row_index(topology, rows, cols), dispatch.column_index(topology, rows, cols)]
 
 
+def _gradients_reference(dy, x, values, topology, *how):
+    return _dx_reference(dy, values, topology, x.shape[1:], *how), _dw_reference(dy, x, topology, values.shape[0], *how)
+
+
 # CPU: the kernels.
 
 
@@ -160,6 +183,12 @@ def _dw_cpu(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
     if not has_kernel(dilation, groups, dy, x):
         return _dw_reference(dy, x, topology, nnz, kernel, stride, padding, dilation, groups)
     return _dw(dispatch.innermost(dy), dispatch.innermost(x), topology, nnz, kernel, stride, padding)
+
+
+def _gradients_cpu(dy, x, values, topology, kernel, stride, padding, dilation, groups):
+    if not has_kernel(dilation, groups, dy, x, values=values):
+        return _gradients_reference(dy, x, values, topology, kernel, stride, padding, dilation, groups)
+    return _gradients(dispatch.innermost(dy), dispatch.innermost(x), values, topology, kernel, stride, padding)
 
 
 # These take tensors whose batch is innermost in memory.
@@ -212,6 +241,23 @@ def _dw(dy, x, topology, nnz, kernel, stride, padding):
     return dvalues
 
 
+def _gradients(dy, x, values, topology, kernel, stride, padding):
+    out_channels = dy.shape[1]
+    batch, channels, height, width = x.shape
+    columns, out = _columns(channels, kernel, 1), _output_size(x.shape, kernel, stride, padding, (1, 1))
+    nnz = values.shape[0]
+    dispatch.check(topology, out_channels, columns, nnz, (list(dy.shape), [batch, out_channels, *out]))
+    values = values.contiguous()
+    dx, dvalues = dispatch.empty_innermost(x.shape, dy), x.new_empty(nnz, dtype=torch.float32)
+    threads = dispatch.threads(nnz, batch, math.prod(out))
+    _GRADIENTS_KERNEL[x.dtype](
+        *(dx.data_ptr(), dvalues.data_ptr(), dy.data_ptr(), x.data_ptr(), values.data_ptr()),
+        *dispatch.addresses(topology, out_channels, columns, nnz),
+        *(out_channels, channels, height, width, *kernel, *stride, *padding, batch, threads),
+    )
+    return dx, dvalues
+
+
 class _Direct(torch.autograd.Function):
     """The layer without the dispatcher, as for linear; one group, no dilation."""
 
@@ -228,15 +274,27 @@ class _Direct(torch.autograd.Function):
         x, inner, values, topology = ctx.saved_tensors
         need_x, need_values, need_bias, *_ = ctx.needs_input_grad
         if torch.is_grad_enabled() or dy.dtype is not inner.dtype or not dispatch.direct_stored(dy):
-            dx = conv2d_dx(dy, values, topology, x.shape[1:], *ctx.how) if need_x else None
-            dv = conv2d_dw(dy, x, topology, values.shape[0], *ctx.how) if need_values else None
+            dx, dv = _needed(dy, x, values, topology, ctx.how, need_x, need_values)
             return dx, dv, dy.sum((0, 2, 3), dtype=values.dtype) if need_bias else None, *[None] * 7
         dy = dispatch.innermost(dy)
-        dx = _dx(dy, values, topology, x.shape[1:], *ctx.how[:3]) if need_x else None
-        dv = _dw(dy, inner, topology, values.shape[0], *ctx.how[:3]) if need_values else None
+        dx = dv = None
+        if need_x and need_values:
+            dx, dv = _gradients(dy, inner, values, topology, *ctx.how[:3])
+        elif need_x:
+            dx = _dx(dy, values, topology, x.shape[1:], *ctx.how[:3])
+        elif need_values:
+            dv = _dw(dy, inner, topology, values.shape[0], *ctx.how[:3])
         if ctx.moved and dx is not None:
             dx = dispatch.outermost(dx)  # who gave x in another layout wants its gradient in that
         return dx, dv, dispatch.channel_sums(dy) if need_bias else None, *[None] * 7
+
+
+def _needed(dy, x, values, topology, how, need_x, need_values):
+    """The gradients that are asked for, by the operators."""
+    if need_x and need_values:
+        return conv2d_gradients(dy, x, values, topology, *how)
+    dx = conv2d_dx(dy, values, topology, x.shape[1:], *how) if need_x else None
+    return dx, conv2d_dw(dy, x, topology, values.shape[0], *how) if need_values else None
 
 
 # Fake: shapes and strides only.
@@ -255,6 +313,10 @@ def _dw_fake(dy, x, topology, nnz, kernel, stride, padding, dilation, groups):
     return x.new_empty(nnz, dtype=dispatch.summed(x.dtype))
 
 
+def _gradients_fake(dy, x, values, topology, *how):
+    return _dx_fake(dy, values, topology, x.shape[1:], *how), _dw_fake(dy, x, topology, values.shape[0], *how)
+
+
 # Gradients.
 
 
@@ -265,9 +327,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _conv_backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
     x, values, topology = ctx.saved_tensors
-    dx = conv2d_dx(g, values, topology, x.shape[1:], *ctx.how) if ctx.needs_input_grad[0] else None
-    dv = conv2d_dw(g, x, topology, values.shape[0], *ctx.how) if ctx.needs_input_grad[1] else None
-    return dx, dv, *[None] * 7
+    return *_needed(g, x, values, topology, ctx.how, *ctx.needs_input_grad[:2]), *[None] * 7
 
 
 def _dx_backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
@@ -284,9 +344,30 @@ def _dw_backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
     return d_dy, dx, *[None] * 7
 
 
+def _save_four(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*inputs[:4])
+    ctx.how = inputs[4:]
+
+
+def _gradients_backward(ctx: Any, g_dx: Tensor, g_dv: Tensor) -> tuple[Any, ...]:
+    dy, x, values, topology = ctx.saved_tensors
+    rows, nnz = dy.shape[1], values.shape[0]
+    need_dy, need_x, need_values, *_ = ctx.needs_input_grad
+    d_dy = d_x = dv = None
+    if need_dy:
+        d_dy = conv2d(g_dx, values, topology, rows, *ctx.how) + conv2d(x, g_dv, topology, rows, *ctx.how)
+    if need_x:
+        d_x = conv2d_dx(dy, g_dv, topology, x.shape[1:], *ctx.how)
+    if need_values:
+        dv = conv2d_dw(dy, g_dx, topology, nnz, *ctx.how)
+    return d_dy, d_x, dv, *[None] * 6
+
+
 dispatch.register(_CONV, _conv_reference, _conv_cpu, _conv_fake, _conv_backward, _save)
 dispatch.register(_DX, _dx_reference, _dx_cpu, _dx_fake, _dx_backward, _save)
 dispatch.register(_DW, _dw_reference, _dw_cpu, _dw_fake, _dw_backward, _save)
+
+dispatch.register(_GRADIENTS, _gradients_reference, _gradients_cpu, _gradients_fake, _gradients_backward, _save_four)
 
 
 # FLOP: what really runs, so the reference is charged its dense convolution.
@@ -311,3 +392,9 @@ def _dw_flop(dy, x, topology, nnz, kernel, stride, padding, dilation=(1, 1), gro
     dense = dy.shape[1] * _columns(x.shape[1], kernel, groups)
     weights = nnz if has_kernel(dilation, groups, dy, x) else dense
     return 2 * weights * dy.shape[0] * math.prod(dy.shape[2:])
+
+
+@register_flop_formula(torch.ops.tithe.conv2d_gradients, get_raw=True)
+def _gradients_flop(dy, x, values, topology, kernel, stride, padding, dilation=(1, 1), groups=1, **_):
+    how = (kernel, stride, padding, dilation, groups)
+    return _dx_flop(dy, values, topology, x.shape[1:], *how) + _dw_flop(dy, x, topology, values.shape[0], *how)

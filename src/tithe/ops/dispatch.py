@@ -20,10 +20,10 @@ STORED = (torch.float32, torch.bfloat16)  # how the kernels take activations; we
 GRAIN = 2**19  # multiply-adds a thread should have, some 30 microseconds of work
 
 
-def define(name: str, arguments: str) -> str:
+def define(name: str, arguments: str, returns: str = "Tensor") -> str:
     """Declare operator `tithe::name`; answers with its qualified name."""
     qualified = f"{NAMESPACE}::{name}"
-    torch.library.define(qualified, f"({arguments}) -> Tensor")
+    torch.library.define(qualified, f"({arguments}) -> {returns}")
     return qualified
 
 
@@ -61,12 +61,12 @@ def check(topology: Tensor, rows: int, cols: int, nnz: int, *pairs: tuple[Any, A
 
 
 def has_kernel(*tensors: Tensor) -> bool:
-    """Kernels that take float32 only, on the CPU, can take these; all else goes to the reference."""
+    """Whether these are float32 on the CPU, as the kernels take what is not an activation; else the reference runs."""
     return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
 
 
 def has_stored_kernel(*activations: Tensor, values: Tensor | None = None) -> bool:
-    """The kernels of linear and conv2d can: activations all in float32 or all in bfloat16, and float32 values."""
+    """The kernels can take these: activations all in float32 or all in bfloat16, and float32 values."""
     dtype = activations[0].dtype
     return (
         dtype in STORED
@@ -90,9 +90,13 @@ def direct(*tensors: Tensor | None) -> bool:
     )
 
 
-def direct_stored(x: Tensor, *weights: Tensor | None) -> bool:
-    """`direct` for the kernels whose activations may be stored in bfloat16."""
-    return type(x) in _PLAIN and x.dtype in STORED and x.is_cpu and direct(*weights)
+def direct_stored(x: Tensor, *weights: Tensor | None, beside: Tensor | None = None) -> bool:
+    """`direct` for the activations x, which may be stored in bfloat16, others stored as x is, and float32 weights."""
+    return _is_stored(x, x.dtype) and (beside is None or _is_stored(beside, x.dtype)) and direct(*weights)
+
+
+def _is_stored(x: Tensor, dtype: torch.dtype) -> bool:
+    return type(x) in _PLAIN and x.dtype is dtype and dtype in STORED and x.is_cpu
 
 
 def kernels(name: str) -> dict[torch.dtype, Callable[..., None]]:
@@ -138,7 +142,7 @@ def _refuse_unlike(first: Tensor, second: Tensor) -> None:
         )
 
 
-def widened(reference: Callable[..., Tensor], *arguments: Any) -> Tensor:
+def widened(reference: Callable[..., Any], *arguments: Any) -> Any:
     """The reference in float32, for arguments of which some are bfloat16."""
     return reference(*[a.float() if isinstance(a, Tensor) and a.is_floating_point() else a for a in arguments])
 
@@ -157,7 +161,17 @@ def without_autocast(reference: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def threads(weights: int, batch: int, positions: int = 1) -> int:
     """How many threads a kernel call is worth: on small layers waiting for each other costs more than the work."""
-    return max(1, min(torch.get_num_threads(), weights * batch * positions // GRAIN))
+    return team(weights * batch * positions // GRAIN)
+
+
+def team(wanted: int) -> int:
+    """All of torch's threads, or one where not even a quarter of them is wanted.
+
+    Nothing in between: GNU's OpenMP ends the threads that a smaller team leaves over, and the next operator of torch's,
+    which asks for all, has to start new ones. One thread is no team, it leaves the others waiting.
+    """
+    everyone = torch.get_num_threads()
+    return everyone if wanted >= max(2, everyone / 4) else 1
 
 
 def batch_innermost(x: Tensor) -> Tensor:

@@ -3,6 +3,9 @@ r"""Batch normalisation over [N, C, H, W] with what usually follows it: a shortc
     y = relu?(weight * (x - mean) / sqrt(var + eps) + bias (+ residual))
 
 Ioffe, Szegedy 2015 (arXiv 1502.03167). Mean and variance are the batch's own or a network's running ones.
+
+Activations x, y, residual and their gradients may be stored in bfloat16: each is rounded once, and mean, variance,
+dweight and dbias come out in float32.
 """
 
 from __future__ import annotations
@@ -48,7 +51,9 @@ def batch_norm(
     """
     kernels.check(x, training, (weight, bias, running_mean, running_var), residual)
     own = running_mean, running_var
-    if dispatch.direct(x, weight, bias, residual, *own) and all(t is None or t.is_contiguous() for t in own):
+    if dispatch.direct_stored(x, weight, bias, *own, beside=residual) and all(
+        t is None or t.is_contiguous() for t in own
+    ):
         return _Direct.apply(  # type: ignore[no-any-return]
             x, weight, bias, residual, running_mean, running_var, training, momentum, eps, relu
         )
@@ -57,8 +62,8 @@ def batch_norm(
     y, mean, var = torch.ops.tithe.batch_norm(x, weight, bias, residual, eps, relu)
     if running_mean is not None and running_var is not None:
         count = x.numel() // x.shape[1]
-        running_mean.lerp_(mean.detach(), momentum)
-        running_var.lerp_(var.detach() * (count / (count - 1)), momentum)
+        running_mean.lerp_(mean.detach().to(running_mean.dtype), momentum)
+        running_var.lerp_((var.detach() * (count / (count - 1))).to(running_var.dtype), momentum)
     return y
 
 
@@ -82,7 +87,7 @@ class _Direct(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, inner, y, *by = ctx.saved_tensors
         need_x, need_weight, need_bias, need_residual, *_ = ctx.needs_input_grad
-        if torch.is_grad_enabled() or not dispatch.direct(dy):
+        if torch.is_grad_enabled() or dy.dtype is not inner.dtype or not dispatch.direct_stored(dy):
             dx, dweight, dbias, dresidual = _gradients((dy, x, y, *by, *ctx.how), need_residual)
         else:
             dy = dispatch.innermost(dy)
@@ -100,7 +105,7 @@ class _Direct(torch.autograd.Function):
 
 
 def _train_fake(x, weight, bias, residual, eps, relu):
-    return _like(x), x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
+    return _like(x), *_per_channel(x)
 
 
 def _apply_fake(x, mean, var, weight, bias, residual, eps, relu):
@@ -108,7 +113,12 @@ def _apply_fake(x, mean, var, weight, bias, residual, eps, relu):
 
 
 def _backward_fake(dy, x, y, mean, var, weight, bias, eps, relu, batch_statistics):
-    return _like(x), x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
+    return _like(x), *_per_channel(x)
+
+
+def _per_channel(x: Tensor) -> tuple[Tensor, Tensor]:
+    dtype = dispatch.summed(x.dtype)
+    return x.new_empty(x.shape[1], dtype=dtype), x.new_empty(x.shape[1], dtype=dtype)
 
 
 def _like(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Batch normalisation by the C++ kernels: float32 on the CPU."""
+"""Batch normalisation by the C++ kernels: on the CPU, activations in float32 or bfloat16, all else in float32."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tithe import _kernels
 from tithe.errors import UsageError
 from tithe.ops import dispatch
 from tithe.ops import norm_reference as reference
 
-GRAIN = 2**16  # floats a thread should have, some 15 microseconds of work
+GRAIN = 2**16  # numbers a thread should have, some 15 microseconds of work
+_TRAIN, _APPLY, _BACKWARD = map(dispatch.kernels, ("norm_train", "norm_apply", "norm_backward"))
 
 
 def check(x: Tensor, training: bool, each: tuple[Tensor | None, ...], *others: Tensor | None) -> None:
@@ -38,7 +38,7 @@ def check(x: Tensor, training: bool, each: tuple[Tensor | None, ...], *others: T
 
 def train_cpu(x, weight, bias, residual, eps, relu):
     """The operator `batch_norm` on the CPU."""
-    if not _has_kernel(x, weight, bias, residual):
+    if not has_kernel((x, residual), (weight, bias)):
         return reference.train(x, weight, bias, residual, eps, relu)
     check(x, True, (weight, bias), residual)
     return train(innermost(x), weight, bias, innermost(residual), None, None, 0.0, eps, relu)
@@ -46,7 +46,7 @@ def train_cpu(x, weight, bias, residual, eps, relu):
 
 def apply_cpu(x, mean, var, weight, bias, residual, eps, relu):
     """The operator `batch_norm_by` on the CPU."""
-    if not _has_kernel(x, mean, var, weight, bias, residual):
+    if not has_kernel((x, residual), (mean, var, weight, bias)):
         return reference.apply(x, mean, var, weight, bias, residual, eps, relu)
     check(x, False, (weight, bias, mean, var), residual)
     return apply(innermost(x), mean, var, weight, bias, innermost(residual), eps, relu)
@@ -54,15 +54,17 @@ def apply_cpu(x, mean, var, weight, bias, residual, eps, relu):
 
 def backward_cpu(dy, x, y, mean, var, weight, bias, eps, relu, batch_statistics):
     """The operator `batch_norm_backward` on the CPU."""
-    if not _has_kernel(dy, x, y, mean, var, weight, bias):
+    if not has_kernel((x, dy, y), (mean, var, weight, bias)):
         return reference.backward(dy, x, y, mean, var, weight, bias, eps, relu, batch_statistics)
     check(x, False, (weight, bias, mean, var), dy, y)
     by = (mean, var, weight, bias, eps, relu, batch_statistics)
     return backward((innermost(dy), innermost(x), innermost(y), *by), False)[:3]
 
 
-def _has_kernel(*tensors: Tensor | None) -> bool:
-    return dispatch.has_kernel(*[t for t in tensors if t is not None])
+def has_kernel(stored: tuple[Tensor | None, ...], each: tuple[Tensor | None, ...]) -> bool:
+    """Whether the kernels take these activations and these numbers per channel."""
+    activations = [t for t in stored if t is not None]
+    return dispatch.has_stored_kernel(*activations) and dispatch.has_kernel(*[t for t in each if t is not None])
 
 
 def innermost(x: Any) -> Any:
@@ -74,13 +76,18 @@ def innermost(x: Any) -> Any:
 
 
 def _sizes(x: Tensor) -> tuple[int, int, int]:
-    """Channels, floats in each, threads."""
+    """Channels, numbers in each, threads."""
     channels, numel = x.shape[1], x.numel()
     return channels, numel // max(channels, 1), max(1, min(torch.get_num_threads(), numel // GRAIN))
 
 
 def _at(t: Tensor | None) -> int:
     return 0 if t is None else t.data_ptr()
+
+
+def _per_channel(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Two uninitialised [C], in float32 however x is stored."""
+    return x.new_empty(x.shape[1], dtype=torch.float32), x.new_empty(x.shape[1], dtype=torch.float32)
 
 
 def _one_run(*tensors: Tensor | None) -> list[Tensor | None]:
@@ -91,9 +98,9 @@ def train(x, weight, bias, residual, running_mean, running_var, momentum, eps, r
     """y, and x's mean and variance [C]; the running ones, if any, are moved."""
     y = dispatch.empty_innermost(x.shape, x)
     channels, length, threads = _sizes(x)
-    mean, var = x.new_empty(channels), x.new_empty(channels)
+    mean, var = _per_channel(x)
     weight, bias = _one_run(weight, bias)
-    _kernels.norm_train(
+    _TRAIN[x.dtype](
         *(_at(y), _at(mean), _at(var), _at(running_mean), _at(running_var)),
         *(_at(x), _at(weight), _at(bias), _at(residual), channels, length, eps, momentum, relu, threads),
     )
@@ -107,7 +114,7 @@ def apply(x, mean, var, weight, bias, residual, eps, relu):
     y = dispatch.empty_innermost(x.shape, x)
     channels, length, threads = _sizes(x)
     mean, var, weight, bias = _one_run(mean, var, weight, bias)
-    _kernels.norm_apply(
+    _APPLY[x.dtype](
         *(_at(y), _at(x), _at(mean), _at(var), _at(weight), _at(bias), _at(residual)),
         *(channels, length, eps, relu, threads),
     )
@@ -120,9 +127,9 @@ def backward(given: tuple[Any, ...], need_residual: bool) -> tuple[Tensor, ...]:
     dx = dispatch.empty_innermost(x.shape, x)
     dresidual = dispatch.empty_innermost(x.shape, x) if need_residual and relu else None
     channels, length, threads = _sizes(x)
-    dweight, dbias = x.new_empty(channels), x.new_empty(channels)
+    dweight, dbias = _per_channel(x)
     mean, var, weight, bias = _one_run(mean, var, weight, bias)
-    _kernels.norm_backward(
+    _BACKWARD[x.dtype](
         *(_at(dx), _at(dresidual), _at(dweight), _at(dbias), _at(dy), _at(x), _at(y)),
         *(_at(mean), _at(var), _at(weight), _at(bias), batch_statistics, channels, length, eps, relu, threads),
     )

@@ -1,4 +1,7 @@
-"""Batch normalisation by torch's operators: any device, any floating dtype, any order of derivative."""
+"""Batch normalisation by torch's operators: any device, any floating dtype, any order of derivative.
+
+What is stored in bfloat16 is computed in float32 and rounded once, as the kernels do.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ def _per_channel(t: Tensor) -> Tensor:
 
 def apply(x, mean, var, weight, bias, residual, eps, relu):
     """y by the given mean and variance."""
+    if x.dtype == torch.bfloat16:
+        return dispatch.widened(apply, x, mean, var, weight, bias, residual, eps, relu).to(x.dtype)
     scale = (var + eps).rsqrt() if weight is None else weight * (var + eps).rsqrt()
     y = (x - _per_channel(mean)) * _per_channel(scale)
     if bias is not None:
@@ -29,8 +34,13 @@ def apply(x, mean, var, weight, bias, residual, eps, relu):
 
 def train(x, weight, bias, residual, eps, relu):
     """y, mean and variance by the batch's own statistics."""
-    var, mean = torch.var_mean(x, DIMS, correction=0)
+    mean, var = _statistics(x)
     return apply(x, mean, var, weight, bias, residual, eps, relu), mean, var
+
+
+def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    var, mean = torch.var_mean(x.to(dispatch.summed(x.dtype)), DIMS, correction=0)
+    return mean, var
 
 
 def _behind_relu(dy, x, y, mean, var, weight, bias, eps):
@@ -41,6 +51,10 @@ def _behind_relu(dy, x, y, mean, var, weight, bias, eps):
 
 def backward(dy, x, y, mean, var, weight, bias, eps, relu, batch_statistics):
     """dx, dweight, dbias."""
+    if x.dtype == torch.bfloat16:
+        given = (dy, x, y, mean, var, weight, bias, eps, relu, batch_statistics)
+        dx, dweight, dbias = dispatch.widened(backward, *given)
+        return dx.to(x.dtype), dweight, dbias
     g = _behind_relu(dy, x, y, mean, var, weight, bias, eps) if relu else dy
     inverse = _per_channel((var + eps).rsqrt())
     normal = (x - _per_channel(mean)) * inverse
@@ -60,7 +74,7 @@ def backward_backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         dy, x = _differentiable(dy, again), _differentiable(x, again)
         weight = None if weight is None else _differentiable(weight, again)
         if ctx.how[2]:
-            var, mean = torch.var_mean(x, DIMS, correction=0)
+            mean, var = _statistics(x)
         found = backward(dy, x, y, mean, var, weight, bias, *ctx.how)
         wanted = [dy, x] if weight is None else [dy, x, weight]
         d_dy, d_x, *rest = torch.autograd.grad(found, wanted, grads, create_graph=again, allow_unused=True)

@@ -116,6 +116,7 @@ def load(folder: Path, identity: dict[str, Any]) -> Any | None:
     body = _read_body(path)
     _check_identity(path, body["identity"], identity)
     tensors = _read_tensors(folder / body["tensors"]["file"], body["tensors"]["sha256"])
+    _remove_all_but(folder, body["tensors"]["file"])  # a kill right after the commit leaves the one before behind
     return unflatten(tensors, body["state"])
 
 

@@ -11,16 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tithe.cost.flop import FlopCount
+from tithe.cost.rates import Rates
 from tithe.errors import Diverged
 from tithe.train import checkpoint
 from tithe.train.batches import epoch_batches, normalisation
 from tithe.train.data import Dataset
 from tithe.train.files import write_json_lines
-from tithe.train.flop import FlopCount
 from tithe.train.memory import Peaks, footprint
 from tithe.train.network import Network, count_weights
 from tithe.train.nonfinite import blame
 from tithe.train.recipe import Recipe, timetable
+from tithe.train.spending import Spending
 
 EVALUATION_BATCH = 512
 SECONDS_BETWEEN_TICKS = 0.1
@@ -52,6 +54,7 @@ class Training:
         folder: Path,
         identity: dict[str, Any],
         watch: Callable[[Tick], None],
+        rates: Rates | None = None,
     ) -> None:
         self.half = half
         self.network = network
@@ -68,6 +71,7 @@ class Training:
         self.history: list[dict[str, Any]] = []
         self.flop = FlopCount()
         self.peaks = Peaks()
+        self.spending = Spending(rates)
         self._sampled: object = None
         self._ticked = -math.inf
 
@@ -79,15 +83,20 @@ class Training:
             UsageError: a checkpoint is damaged or cannot be written.
         """
         self._resume()
-        while self.epoch < self.recipe.epochs:
-            row = self._train_epoch(self.epoch + 1)
-            test_loss, accuracy = self._evaluate()
-            row |= {"test_loss": test_loss, "accuracy": accuracy}
-            self.history.append(row)
-            self.epoch += 1
-            checkpoint.save(self.folder, self.epoch, self.identity, self._state())
-            write_json_lines(self.folder / "metrics.jsonl", self.history)
-            self._tick(row["loss"], epoch_ended=True)
+        with self.spending.metered():
+            while self.epoch < self.recipe.epochs:
+                self._run_epoch()
+
+    def _run_epoch(self) -> None:
+        row = self._train_epoch(self.epoch + 1)
+        test_loss, accuracy = self._evaluate()
+        row |= {"test_loss": test_loss, "accuracy": accuracy}
+        self.history.append(row)
+        self.epoch += 1
+        self.spending.note(self.flop.total)
+        checkpoint.save(self.folder, self.epoch, self.identity, self._state())
+        write_json_lines(self.folder / "metrics.jsonl", self.history)
+        self._tick(row["loss"], epoch_ended=True)
 
     def rewirings(self) -> int:
         """How often the topology has changed."""
@@ -121,7 +130,8 @@ class Training:
         for group in self.network.optimizer.param_groups:
             group["lr"] = self.timetable.lr(self.recipe.lr, self.step)
         situation = (len(labels), int(self.network.scouting))
-        return self.flop.step(self.network.nnz(), situation, lambda: self._learn(x, labels, epoch))
+        with self.flop.counted(self.network.nnz(), situation):
+            return self._learn(x, labels, epoch)
 
     def _learn(self, x: Tensor, labels: Tensor, epoch: int) -> tuple[float, int]:
         optimizer, method = self.network.optimizer, self.network.method
@@ -215,6 +225,7 @@ class Training:
             "history": self.history,
             "flop": self.flop.state_dict(),
             "peaks": self.peaks.state_dict(),
+            "spending": self.spending.state_dict(),
         }
 
     def _resume(self) -> None:
@@ -231,4 +242,5 @@ class Training:
         self.history = state["history"]
         self.flop.load_state_dict(state["flop"])
         self.peaks.load_state_dict(state["peaks"])
+        self.spending.load_state_dict(state.get("spending"))  # older checkpoints have none
         write_json_lines(self.folder / "metrics.jsonl", self.history)

@@ -3,7 +3,6 @@
 import math
 import platform
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 
 import tithe
 from tithe import _kernels
+from tithe.cost.hardware import processor_name
 from tithe.nn import sparse_layers
 from tithe.train.data import Dataset
 from tithe.train.loop import Training
@@ -59,6 +59,7 @@ def half_report(training: Training) -> dict[str, Any]:
     steady, highest = training.peaks.steady, training.peaks.highest
     nnz, logical = count_weights(training.network.model)
     last = training.history[-1]
+    bill = training.spending.bill()
     return {
         "accuracy": last["accuracy"],
         "loss": last["test_loss"],
@@ -77,6 +78,7 @@ def half_report(training: Training) -> dict[str, Any]:
         "epochs": training.epoch,
         "steps": training.step,
         "rewirings": training.rewirings(),
+        "bill": None if bill is None else bill.json(),
         "history": training.history,
         "layers": [
             {"name": name, "shape": list(shape), "nnz": nnz, "density": nnz / math.prod(shape)}
@@ -139,7 +141,7 @@ def plain(recipe: Recipe) -> dict[str, Any]:
 def machine() -> dict[str, Any]:
     """What the seconds were measured on."""
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "instruction_set": _kernels.instruction_set(),
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -147,13 +149,3 @@ def machine() -> dict[str, Any]:
         "torch": str(torch.__version__),
         "numpy": np.__version__,
     }
-
-
-def _processor() -> str:
-    """The processor's name; on Linux from /proc, elsewhere whatever Python knows."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import torch
 
 import tithe
-from tithe.errors import UsageError
+from tithe.cost.hardware import PROCESSOR
+from tithe.cost.rates import Rates
+from tithe.errors import Diverged, UsageError
 from tithe.methods import METHODS
 from tithe.report import curves, first_layer
-from tithe.train import data
+from tithe.train import data, recording
 from tithe.train.batches import check_augmentation
 from tithe.train.defaults import complete
 from tithe.train.files import write_json
@@ -43,6 +46,8 @@ class Job:
     download: bool = False
     resume: bool = False
     recipe: dict[str, Any] = field(default_factory=dict)  # fields of Recipe
+    rates: dict[str, Any] = field(default_factory=dict)  # arguments of Rates.on
+    ledger: bool = True  # whether the run is recorded
 
 
 def run(
@@ -59,6 +64,7 @@ def run(
         UsageError: something in the job is not possible. Nothing has been written.
         Diverged: a loss is no longer finite. The last checkpoint stays.
     """
+    Rates.on(PROCESSOR, **job.rates)  # says what is wrong with them before anything is done
     record = recorded(job.out, job.resume)
     recipe = _recipe(job, record)
     _check_method(recipe.method)
@@ -74,11 +80,13 @@ def run(
     sparse = sparse_network(
         recipe, dataset
     )  # before anything is written: this says what is wrong with model and density
-    with claimed(job.out, {"format": FORMAT, "tithe": tithe.__version__, "data": source, "recipe": plain(recipe)}):
-        halves = {"sparse": _train("sparse", sparse, dataset, recipe, job.out, watch)}
+    uid = (record or {}).get("uid") or uuid.uuid4().hex
+    start = {"format": FORMAT, "tithe": tithe.__version__, "uid": uid, "data": source, "recipe": plain(recipe)}
+    with claimed(job.out, start):
+        halves = {"sparse": _train("sparse", sparse, dataset, recipe, job, uid, watch)}
         del sparse  # its memory is not the dense half's
         if recipe.compare == "dense":
-            halves["dense"] = _train("dense", dense_network(recipe, dataset), dataset, recipe, job.out, watch)
+            halves["dense"] = _train("dense", dense_network(recipe, dataset), dataset, recipe, job, uid, watch)
         return _finish(job.out, report(dataset, recipe, halves["sparse"], halves.get("dense")))
 
 
@@ -87,12 +95,24 @@ def _train(
     network: Network,
     dataset: data.Dataset,
     recipe: Recipe,
-    out: Path,
+    job: Job,
+    uid: str,
     watch: Callable[[Tick], None],
 ) -> dict[str, Any]:
-    training = Training(half, network, dataset, recipe, out / half, identity(half, recipe, dataset), watch)
-    training.run()
+    rates = Rates.on(PROCESSOR, **job.rates)
+    training = Training(half, network, dataset, recipe, job.out / half, identity(half, recipe, dataset), watch, rates)
+    try:
+        training.run()
+    except Diverged:
+        _record(uid, training, job)
+        raise
+    _record(uid, training, job)
     return half_report(training)
+
+
+def _record(uid: str, training: Training, job: Job) -> None:
+    if job.ledger:
+        recording.record(recording.row(uid, training))
 
 
 def identity(half: str, recipe: Recipe, dataset: data.Dataset) -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""Training FLOP: counted on real steps by torch's own counter, 2 per multiply-add of linear and convolution layers."""
+"""Training FLOP: counted on real steps by torch's own counter, 2 per multiply-add of matrix products and convolutions.
 
-from collections.abc import Callable
-from typing import TypeVar
+Ours count through the formulas beside them (`tithe.ops`): what really runs, nonzeros in the kernels, all weights in the
+dense reference. Elementwise work, norms and pooling are not counted, as is usual.
+"""
+
+import contextlib
+from collections.abc import Hashable, Iterator
 
 from torch.utils.flop_counter import FlopCounterMode
-
-T = TypeVar("T")
-Situation = tuple[int, ...]
 
 
 class FlopCount:
@@ -19,30 +20,32 @@ class FlopCount:
 
     def __init__(self) -> None:
         self.total = 0
-        self._known: dict[tuple[Situation, Situation], int] = {}
+        self._known: dict[tuple[Hashable, Hashable], int] = {}
 
-    def step(self, nnz: Situation, shape: Situation, run: Callable[[], T]) -> T:
-        """Run one step and count it.
+    @contextlib.contextmanager
+    def counted(self, nnz: tuple[int, ...], shape: Hashable) -> Iterator[None]:
+        """Count the step that runs in the block.
 
         Args:
             nnz: weights per layer; when it changes, what was known about the sizes before is forgotten.
             shape: what else decides the cost: batch size, scouting.
-            run: the step.
         """
         if any(known != nnz for known, _ in self._known):
             self._known.clear()
         if (nnz, shape) in self._known:
-            result = run()
+            yield
         else:
             with FlopCounterMode(display=False) as counter:
-                result = run()
+                yield
             self._known[nnz, shape] = counter.get_total_flops()
         self.total += self._known[nnz, shape]
-        return result
 
     def state_dict(self) -> dict[str, object]:
-        """For a checkpoint; what is known goes along, so that a resumed run counts the very same steps."""
-        known = [[list(nnz), list(shape), flop] for (nnz, shape), flop in self._known.items()]
+        """For a checkpoint; what is known goes along, so that a resumed run counts the very same steps.
+
+        Shapes must be tuples of numbers here.
+        """
+        known = [[list(nnz), list(shape), flop] for (nnz, shape), flop in self._known.items()]  # type: ignore[call-overload]
         return {"total": self.total, "known": known}
 
     def load_state_dict(self, state: dict) -> None:
