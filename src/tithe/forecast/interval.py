@@ -43,6 +43,9 @@ def draw(form: Form, x: Array, log_error: Array, fitted: Fit, loss: Loss, rng: n
 
 
 def log_errors(draws: Draws, x: Array, rng: np.random.Generator | None) -> Array:
-    """Log errors at x [m]: [draws, m], with the noise of a new run where a generator is given."""
+    """Log errors at x [m]: [draws, m], with the noise of a new run where a generator is given.
+
+    A draw's noise is the same at every x, so that an interval drawn over x is smooth.
+    """
     on_curve = np.log(np.maximum(draws.form.value(draws.theta, x), TINY))
-    return on_curve if rng is None else on_curve + draws.noise[:, None] * rng.standard_normal(on_curve.shape)
+    return on_curve if rng is None else on_curve + (draws.noise * rng.standard_normal(len(draws.noise)))[:, None]

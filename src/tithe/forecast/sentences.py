@@ -10,18 +10,21 @@ from tithe.cost.figure import Figure
 from tithe.forecast import verdict
 from tithe.forecast.forms import Array, Form
 from tithe.forecast.result import Target
-from tithe.forecast.words import beyond, number, percent, size
+from tithe.forecast.words import beyond, number, percent, size, span
+
+ALL = 0.995  # a share that two digits round to 100 %
 
 
 def says(found: str, now: Figure, halving: Figure, target: Target, unit: str) -> str:
     """One sentence: what the target takes, how far that is from the runs, and what halving takes."""
     goal = f"an error of {percent(target.error)}"
-    between = f"{size(target.amount.least, unit)} to {size(target.amount.most, unit)}"
+    between = span(target.amount.least, target.amount.most, unit)
     about = f"about {size(target.amount.value, unit)} ({between})"
     if target.decades_beyond <= 0:
         return f"{_capital(goal)} is within the runs: it takes {about}."
     far, halved = beyond(target.decades_beyond), _halved(now, halving, unit)
-    never = f"{percent(target.unreachable, 2)} of the curves that fit never get there"
+    share = "all" if target.unreachable > ALL else percent(target.unreachable, 2)
+    never = f"{share} of the curves that fit never get there"
     said = {
         verdict.FORECAST: f"{goal} takes {about}, {far}; {halved}",
         verdict.SCENARIO: f"{goal} would take {about}, {far}: a scenario, no forecast; {halved}",

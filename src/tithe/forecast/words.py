@@ -31,9 +31,17 @@ def number(value: float) -> str:
     return human.three_digits(value) if value < 1e5 else _power(value, 1)
 
 
+def span(low: float, high: float, unit: str) -> str:
+    """Between two sizes: 3.08e18 to 3.34e18 FLOP; the unit once, where it is the same."""
+    ends = size(low, unit), size(high, unit)
+    (first, _, one), (_, _, other) = (end.rpartition(" ") for end in ends)
+    return f"{first} to {ends[1]}" if one == other else " to ".join(ends)
+
+
 def percent(fraction: float, digits: int = 3) -> str:
-    """0.0512 -> 5.12 %."""
-    return f"{100 * fraction:.{digits}g} %"
+    """0.0512 -> 5.12 %, 0.996 with two digits -> 100 %."""
+    shown = f"{100 * fraction:.{digits}g}"
+    return f"{float(shown):g} %" if "e" in shown else f"{shown} %"
 
 
 def _power(value: float, decimals: int) -> str:
