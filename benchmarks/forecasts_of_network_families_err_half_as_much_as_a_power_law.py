@@ -10,6 +10,7 @@ FOLDER is `results/` of https://github.com/huggingface/pytorch-image-models. Res
 """
 
 import argparse
+import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from timm_families import Member, families
 from tithe.forecast.check import Runs
 from tithe.forecast.holdout import extrapolate
 from tithe.forecast.loss import TYPICAL
-from tithe.train.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / f"{Path(__file__).stem}.json"
 SHARE, LEVEL = 0.6, 0.9
+COLUMNS = ("model", "gmac", "measured", "forecast", "low", "high", "power_law")
 NAMED = (  # their errors of a pure power law were known before: -3.2, -3.4, -4.0, -3.9, -3.1 and +0.1 points
     "RegNetY, pycls_in1k",
     "RegNetX, pycls_in1k",
@@ -83,25 +84,41 @@ def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def compact(family: dict[str, Any]) -> list[Any]:
+    """Sizes in the fit, decades beyond the largest of them, a row of `COLUMNS` a network."""
+    rows = [[row[name] for name in COLUMNS] for row in family["predicted"]]
+    return [family["fitted"], family["decades_beyond"], rows]
+
+
+def write(report: dict[str, Any], raw: dict[str, Any]) -> None:
+    """The summary readably, then a line a family."""
+    text = json.dumps(report | {"columns": COLUMNS}, indent=1)[:-2]
+    for title, found in raw.items():
+        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in found.items())
+        text += f",\n {json.dumps('raw, ' + title)}: {{\n{lines}\n }}"
+    RESULTS.write_text(text + "\n}\n", encoding="utf-8")
+
+
 def main() -> None:
     """Predict, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--timm", type=Path, required=True, help="folder of timm's results")
     every = families(parser.parse_args().timm)
     report: dict[str, Any] = {"level": LEVEL, "share": SHARE}
+    raw: dict[str, Any] = {}
     for fewest in (3, 4):
         found = [result for name, members in every.items() if (result := predicted(name, members, fewest))]
         named = [family for family in found if family["family"] in NAMED]
         report[f"{fewest} sizes or more"] = {
             "all families": summary(found),
             "six families named beforehand": summary(named),
-            "results": found,
         }
+        raw[f"{fewest} sizes or more"] = {family["family"]: compact(family) for family in found}
         for title in ("all families", "six families named beforehand"):
             print(f"{fewest} sizes or more, {title}:")
             for which, values in report[f"{fewest} sizes or more"][title].items():
                 print(f"  {which}: {values}")
-    write_json(RESULTS, report)
+    write(report, raw)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,12 @@ import click
 
 from tithe.errors import Diverged, UsageError
 
-VERBS = {"train": "tithe.cli.train", "runs": "tithe.cli.runs", "bench": "tithe.cli.bench"}
+VERBS = {
+    "train": "tithe.cli.train",
+    "forecast": "tithe.cli.forecast",
+    "runs": "tithe.cli.runs",
+    "bench": "tithe.cli.bench",
+}
 """Verb -> the module whose `command` it is."""
 
 STATUS_DIVERGED = 1

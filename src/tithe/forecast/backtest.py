@@ -31,8 +31,9 @@ class Backtest(NamedTuple):
 def backtest(log_x: Array, log_error: Array, loss: Loss) -> Backtest:
     """Rolling origin over runs sorted by size, [n] each.
 
-    weight ~ share x (r s^2 + sum of squares)^(-(r + origins) / 2): the likelihood of the errors of extrapolation,
-    normal with unknown variance, where r assumed runs had an error of s.
+    weight ~ share x (r s^2 + t x mean of squares)^(-(r + t) / 2): the likelihood of the errors of t extrapolations,
+    normal with unknown variance, where r assumed ones had an error of s. Origins next to each other predict nearly the
+    same runs from nearly the same runs, so t counts only those with twice as many runs as the last.
     """
     origins = _origins(log_x)
     if not len(origins):
@@ -41,8 +42,8 @@ def backtest(log_x: Array, log_error: Array, loss: Loss) -> Backtest:
     x = log_x - log_x[origins - 1][:, None]  # each origin's largest run is at 0
     y = np.broadcast_to(log_error, x.shape)
     squares = np.array([_squares(fit(form, x, y, seen, loss).theta, form, x, y, seen, loss) for form in FORMS])
-    power = -(NOISE_RUNS + len(origins)) / 2
-    likelihood = power * np.log(NOISE_RUNS * NOISE**2 + squares.sum(-1))
+    trials = min(len(origins), 1 + np.log2(len(log_x) / origins[0]))
+    likelihood = -(NOISE_RUNS + trials) / 2 * np.log(NOISE_RUNS * NOISE**2 + trials * squares.mean(-1))
     weights = np.array([SHARES[form.name] for form in FORMS]) * np.exp(likelihood - likelihood.max())
     return Backtest(len(origins), tuple(squares.mean(-1).tolist()), _normalised(weights))
 

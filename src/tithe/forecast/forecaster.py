@@ -13,7 +13,7 @@ from tithe.errors import UsageError
 from tithe.forecast import prior, sentences, verdict
 from tithe.forecast.backtest import Backtest
 from tithe.forecast.check import FEWEST_FOR_FRONTIER, Runs, Where, check_axis, check_target, runs
-from tithe.forecast.engine import mix
+from tithe.forecast.engine import Watch, mix, silent
 from tithe.forecast.fitting import Fit
 from tithe.forecast.forms import FORMS, Array, Form
 from tithe.forecast.holdout import held_out
@@ -42,6 +42,7 @@ def fit(
     level: float = LEVEL,
     seed: int = 0,
     where: Where | None = None,
+    watch: Watch = silent,
 ) -> Forecast:
     """What runs of these sizes and errors say about larger ones.
 
@@ -63,6 +64,7 @@ def fit(
         level: of the intervals.
         seed: of the bootstrap.
         where: names a run in an error, by its place.
+        watch: is told what comes next; many runs take seconds.
 
     Raises:
         UsageError: input that nothing can be made of; the sentence says which run and what to do.
@@ -80,7 +82,8 @@ def fit(
         )
     unit = unit or {"compute": "FLOP", "data": "labels", "parameters": "parameters"}[axis]
     loss = Pinball(FRONTIER) if frontier else TYPICAL
-    tried, fits, mixture = mix(given, loss, level, seed)
+    tried, fits, mixture = mix(given, loss, level, seed, watch)
+    watch("the larger runs from the smaller ones")
     return _result(
         given, tried, fits, mixture, target, axis, unit, frontier, _year(year, compute, scaled), rates,
         held_out(given, loss, level, seed),

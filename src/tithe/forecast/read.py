@@ -7,26 +7,12 @@ import difflib
 import math
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from tithe.errors import UsageError
+from tithe.forecast.runs_table import Table
 
 _MISSING = {"", "nan", "na", "n/a", "none", "null", "-"}
 _WITH_UNIT = re.compile(r"^\s*[-+]?[\d.,]+(e[-+]?\d+)?\s*[a-zµ%/]", re.IGNORECASE)
-
-
-class Table(NamedTuple):
-    """What was read, a row a run."""
-
-    compute: list[float]
-    error: list[float]
-    group: list[str] | None
-    year: list[float] | None
-    lines: list[int]  # of the file, the header being line 1
-
-    def where(self, place: int) -> str:
-        """What an error calls a run."""
-        return f"line {self.lines[place]}"
 
 
 def read(
@@ -59,8 +45,14 @@ def read(
         columns[error],
         [row[group].strip() for _, row in kept] if group else None,
         columns[year] if year else None,
-        [line for line, _ in kept],
+        [f"line {line}" for line, _ in kept],  # of the file, the header being line 1
+        len(rows) - len(kept),
     )
+
+
+def columns(path: Path) -> list[str]:
+    """The names of the file's columns. Raises UsageError where it is no CSV file."""
+    return _rows(path)[0]
 
 
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:

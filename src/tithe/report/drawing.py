@@ -35,16 +35,21 @@ def bare(axes: Axes) -> None:
     axes.tick_params(which="both", labelsize=SMALL, colors=INK, length=3, color=DENSE)
 
 
+def check_name(path: Path) -> None:
+    """Raises UsageError for a suffix that no picture has: before the work, where drawing comes last."""
+    if path.suffix.lower() not in _SUFFIXES:
+        raise UsageError(
+            f"cannot draw {path.name}: a picture's name ends in {', '.join(_SUFFIXES)}; choose one of them."
+        )
+
+
 def save(made: Figure, path: Path) -> Path:
     """Write the picture in the format of the suffix, whole or not at all.
 
     Raises UsageError for another suffix and where the file cannot be written.
     """
+    check_name(path)
     kind = path.suffix.lower()
-    if kind not in _SUFFIXES:
-        raise UsageError(
-            f"cannot draw {path.name}: a picture's name ends in {', '.join(_SUFFIXES)}; choose one of them."
-        )
     # Without the date the same report gives the same file.
     dated = {".png": "Creation Time", ".svg": "Date", ".pdf": "CreationDate"}[kind]
     content = io.BytesIO()
