@@ -46,7 +46,7 @@ def predicted(name: str, members: list[Member], fewest: int) -> dict[str, Any] |
         {
             "model": member.model,
             "gmac": member.gmac,
-            "measured": member.error,
+            "measured": round(member.error, 5),
             "forecast": round(float(middle[place]), 5),
             "low": round(float(low[place]), 5),
             "high": round(float(high[place]), 5),

@@ -77,7 +77,7 @@ SAME = {  # ours -> theirs
 
 
 def test_it_agrees_with_the_authors_table(shared: Path) -> None:
-    """Compute within a factor of 2.1 (they take one multiply-add for one FLOP here and there), errors within 1.8
+    """Compute within a factor of 2.1 (they take one multiply-add for one FLOP here and there), errors within 2
     points (other crops and sizes)."""
     with (shared / "data/scaling/thompson/image-classification-on-imagenet.csv").open(encoding="utf-8") as file:
         theirs = {row["name"].strip(): row for row in list(csv.DictReader(file))[3:]}
@@ -85,7 +85,7 @@ def test_it_agrees_with_the_authors_table(shared: Path) -> None:
     compared = 0
     for mine, name in SAME.items():
         row, result = theirs[name], ours[mine]
-        assert result.error == pytest.approx(1 - float(row["(TOP 1 score)"]) / 100, abs=0.018), mine
+        assert result.error == pytest.approx(1 - float(row["(TOP 1 score)"]) / 100, abs=0.02), mine
         for amount, column in ((result.operations, "network_operations"), (result.burden, "hardware_burden")):
             if amount and row[column]:
                 compared += 1

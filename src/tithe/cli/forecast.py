@@ -217,7 +217,7 @@ def _show(found: dict[str, Any], table: Any, source: str | None) -> None:
         console.print(forecast_table.forms(forecast))
         for text in forecast_table.sentences(forecast):
             console.print(text, highlight=False)
-    if table.left_out:
+    if table.left_out and source != IMAGENET:
         console.print(f"{table.left_out} runs without an error or a size were left out.", highlight=False)
 
 

@@ -157,8 +157,8 @@ def _setting(forecast: Forecast) -> str:
     floor = forecast.forms["with_floor"].floor
     assert floor is not None
     where = f"{percent(floor.least, 2)} to {percent(floor.most, 2)}"
-    floored = f" (from {where})" if forecast.verdict in (FLOOR_OPEN, OUT_OF_REACH) else ""
-    return f"{len(forecast.compute)} runs, curve of the {forecast.kind}; {shaded}. Verdict: {forecast.verdict}{floored}"
+    floored = f" (floor {where})" if forecast.verdict in (FLOOR_OPEN, OUT_OF_REACH) else ""
+    return f"{len(forecast.compute)} runs, the {forecast.kind} curve; {shaded}. Verdict: {forecast.verdict}{floored}"
 
 
 def _trial(forecast: Forecast) -> str:

@@ -28,14 +28,14 @@ def answer(forecast: Forecast) -> Table:
     shown.add_row(
         f"times the {_what(forecast)} for half of it",
         number(halving.value),
-        f"{number(halving.least)} to {number(halving.most)}",
+        f"{number(halving.least)} to {number(halving.most)}" if math.isfinite(halving.least) else _MISSING,
         halving.how,
     )
     amount = target.amount
     label = f"{percent(target.error)} error: {forecast.axis}"
-    shown.add_row(label, size(amount.value, amount.unit), span(amount.least, amount.most, amount.unit), amount.how)
+    shown.add_row(label, size(amount.value, amount.unit), _sizes(amount), amount.how)
     for name, figure in target.cost.items():
-        if figure is not None:
+        if figure is not None and math.isfinite(figure.least):
             shown.add_row(f"  {_COSTS[name]}", size(figure.value, figure.unit), _sizes(figure), figure.how)
     return shown
 
@@ -114,7 +114,7 @@ def _errors(figure: Figure) -> str:
 
 
 def _sizes(figure: Figure) -> str:
-    return span(figure.least, figure.most, figure.unit) if figure.has_interval else _MISSING
+    return span(figure.least, figure.most, figure.unit) if math.isfinite(figure.least) else _MISSING
 
 
 def _between(figure: Figure | None, show: Callable[[float], str]) -> str:
