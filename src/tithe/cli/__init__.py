@@ -12,7 +12,14 @@ import click
 from tithe.cli.spin import spin_briefly
 from tithe.errors import Diverged, UsageError
 
-VERBS = {"train": "tithe.cli.train", "plan": "tithe.cli.plan", "runs": "tithe.cli.runs", "bench": "tithe.cli.bench"}
+VERBS = {
+    "train": "tithe.cli.train",
+    "plan": "tithe.cli.plan",
+    "forecast": "tithe.cli.forecast",
+    "report": "tithe.cli.report",
+    "runs": "tithe.cli.runs",
+    "bench": "tithe.cli.bench",
+}
 """Verb -> the module whose `command` it is."""
 
 STATUS_DIVERGED = 1
