@@ -14,6 +14,7 @@ from tithe.train.files import write_atomically
 # Told apart by every kind of colour vision and in grey: Okabe and Ito 2008, blue; and a middle grey.
 SPARSE, DENSE = "#0072B2", "#737373"
 INK, FAINT = "#222222", "#E3E3E3"
+PALETTE = (SPARSE, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # runs beside each other
 TITLE, TEXT, SMALL = 16, 12.5, 11  # points
 _SUFFIXES = (".png", ".svg", ".pdf")
 

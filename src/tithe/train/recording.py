@@ -61,6 +61,11 @@ def row(uid: str, training: Training, plan: dict[str, Any] | None = None) -> Run
             "recipe": plain(recipe),
             "machine": computer,
             "data_sha256": dataset.sha256,
+            "test_examples": len(dataset.y_test),
+            "training_memory": {
+                "steady_bytes": training.peaks.steady.total,
+                "peak_bytes": training.peaks.highest.total,
+            },
             "bill": None if bill is None else bill.json(),
             "plan": plan,
         },
