@@ -94,6 +94,33 @@ def test_without_kernels_the_sparse_network_is_computed_densely():
     assert plan.sparse.scouting_step_flop.value == plan.dense.step_flop.value + scouting
 
 
+def test_without_kernels_a_layers_dense_weight_is_made_for_a_moment():
+    plan, here = planned(hardware="h100"), planned()
+    assert plan.sparse.memory["weights"] == here.sparse.memory["weights"]
+    assert plan.sparse.steady.value - here.sparse.steady.value > 4 * IN * WIDTH / 2
+
+
+class _Mixes(nn.Module):
+    """Attends over the batch, so that its FLOP go with the square of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(IN, OUT)
+
+    def forward(self, x):
+        return self.fc((x @ x.T).softmax(1) @ x)
+
+
+def test_the_last_batch_counts_as_what_it_is():
+    per_example = 2 * 2 * IN * OUT  # two passes of fc: x needs no gradient
+    flop = tithe.plan(_Mixes(), (BATCH, IN), examples=BATCH + 3, density=0.5).dense.flop.value
+    assert flop == sum(n * per_example + 2 * 2 * n * n * IN for n in (BATCH, 3))
+    whole, sparse = (tithe.plan(model, (8, IN), examples=11, density=0.5) for model in (perceptron(), _Mixes()))
+    nnz = sparse.sparse.weights - OUT
+    assert sparse.sparse.flop.value == sum(n * 2 * 2 * nnz + 2 * 2 * n * n * IN for n in (8, 3))
+    assert whole.sparse.flop.value * 8 == whole.sparse.step_flop.value * 11
+
+
 def test_here_without_measurement_the_seconds_have_an_interval():
     plan = planned()
     assert plan.sparse.seconds.has_interval

@@ -36,19 +36,19 @@ def memory_table(plan: Plan) -> Table:
         "Each category at its most; peaks are what is alive at one moment, so no sums. Data and the program itself "
         "come on top."
     )
-    return _table("Memory of one worker", plan, rows, caption)
+    return _table("Memory" if plan.rates.devices == 1 else "Memory of each worker", plan, rows, caption)
 
 
 def cost_table(plan: Plan) -> Table:
     """What the whole training takes."""
     sparse, dense = plan.sparse, plan.dense
     rows: list[tuple[str, Figure | None, Figure | None]] = [
-        ("FLOP, step", sparse.step_flop, dense.step_flop),
-        ("FLOP, scouting step", sparse.scouting_step_flop, None),
+        ("FLOP a step", sparse.step_flop, dense.step_flop),
+        ("  while scouting", sparse.scouting_step_flop, None),
         ("training FLOP", sparse.flop, dense.flop),
         ("time", sparse.seconds, dense.seconds),
-        ("  at least", *(_end(half.seconds, half.seconds.least) for half in (sparse, dense))),
-        ("  at most", *(_end(half.seconds, half.seconds.most) for half in (sparse, dense))),
+        ("  at least", _end(sparse.seconds, sparse.seconds.least), _end(dense.seconds, dense.seconds.least)),
+        ("  at most", _end(sparse.seconds, sparse.seconds.most), _end(dense.seconds, dense.seconds.most)),
         ("energy", sparse.cost.kwh, dense.cost.kwh),
         ("CO2", sparse.cost.kg_co2, dense.cost.kg_co2),
         ("rent", sparse.cost.usd, dense.cost.usd),
@@ -81,8 +81,8 @@ def _table(
         if sparse is None and dense is None:
             continue
         cells = [_MISSING if figure is None else figure.number() for figure in (sparse, dense)]
-        known = next(figure.how for figure in (sparse, dense) if figure is not None)
-        shown.add_row(label, *cells, _ratio(sparse, dense), known)
+        known = dict.fromkeys(figure.how for figure in (sparse, dense) if figure is not None)
+        shown.add_row(label, *cells, _ratio(sparse, dense), ", ".join(known))
     return shown
 
 
@@ -117,15 +117,17 @@ def check_table(report: Mapping[str, Any]) -> Table | None:
     shown = Table(title="The plan, checked", box=SIMPLE_HEAD, title_style="bold")
     shown.title_justify = "left"
     shown.add_column("")
-    for name in halves:
-        for head in (f"{name}: planned", "came", "ratio"):
-            shown.add_column(head, justify="right")
-    for quantity, label in _CHECKED.items():
-        shown.add_row(label, *(cell for half in halves.values() for cell in _compared(half[quantity])))
+    for head in ("planned", "came", "came / planned"):
+        shown.add_column(head, justify="right")
+    shown.add_column("known")
+    for name, checks in halves.items():
+        for quantity, label in _CHECKED.items():
+            shown.add_row(f"{name}: {label}", *_compared(checks[quantity]))
     return shown
 
 
 def _compared(check: Mapping[str, Any]) -> list[str]:
     planned, came = Figure.from_json(check["predicted"]), Figure.from_json(check["measured"])
-    ratio = check["ratio"]
-    return [planned.number(), came.number(), _MISSING if ratio is None else human.three_digits(ratio)]
+    ratio = _MISSING if check["ratio"] is None else human.three_digits(check["ratio"])
+    known = planned.how if planned.how == came.how else f"{planned.how}, {came.how}"
+    return [planned.number(), came.number(), ratio, known]
