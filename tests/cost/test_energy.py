@@ -144,6 +144,18 @@ def test_zeus_takes_the_place_of_codecarbons_share_for_the_cards():
     assert both.how == "modelled", "memory and processor were not measured"
 
 
+@pytest.mark.usefixtures("zeus")
+def test_what_codecarbon_takes_to_start_is_not_in_zeus_window(monkeypatch):
+    order = []
+    for kind in (energy.Zeus, energy.Codecarbon):
+        monkeypatch.setattr(kind, "begin", lambda self: order.append(type(self).__name__))
+        monkeypatch.setattr(kind, "end", lambda self: order.append(type(self).__name__))
+    gauge = energy.Several([energy.Zeus(), energy.Codecarbon()])
+    gauge.begin()
+    assert gauge.end() is None, "nothing was read"
+    assert order == ["Codecarbon", "Zeus", "Zeus", "Codecarbon"]
+
+
 def test_the_environment_says_what_auto_is(monkeypatch):
     monkeypatch.setenv(energy.ENVIRONMENT, "Watts")
     assert isinstance(energy.gauge("auto"), energy.Watts)
@@ -155,8 +167,10 @@ def test_the_environment_says_what_auto_is(monkeypatch):
 
 METERED = """
 import json, os, socket, sys, time
+asked = []
 def refuse(*arguments, **options):
-    raise AssertionError("the network was asked")
+    asked.append(repr(arguments))
+    raise OSError("the network was asked")
 socket.socket.connect = socket.getaddrinfo = refuse
 import tithe
 from tithe.cost import Rates
@@ -165,7 +179,7 @@ for _ in range(2):
     with tithe.Meter(flop="off", energy="codecarbon", rates=Rates.on("processor", pue=1.0)) as meter:
         time.sleep(float(sys.argv[1]))
     bills.append(meter.bill.json() | {"reading": meter.reading.json()})
-print(json.dumps(bills))
+print(json.dumps({"bills": bills, "asked": asked}))
 """
 
 
@@ -177,14 +191,16 @@ def _metered(folder: Path, seconds: float, *before: str, **environment: str) -> 
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | environment)
     assert result.returncode == 0, result.stderr
     assert result.stderr == "", "nothing of codecarbon's own reaches our user"
-    return json.loads(result.stdout)
+    said = json.loads(result.stdout)
+    assert said["asked"] == [], "the network was asked"
+    return said["bills"]
 
 
 @needs_codecarbon
 def test_codecarbon_gives_a_figure_without_the_network_whatever_it_is_configured_to_send(tmp_path):
     """The user's own configuration of codecarbon may not make it send, write, or count the PUE twice."""
     (tmp_path / ".codecarbon.config").write_text(
-        "[codecarbon]\nsave_to_api=true\nsave_to_file=true\noutput_methods=csv,api\npue=7\noutput_dir=/nowhere\n"
+        "[codecarbon]\nsave_to_api=true\nsave_to_file=true\noutput_methods=csv,api\npue=1000\noutput_dir=/nowhere\n"
         "emissions_endpoint=http://localhost:9/\nelectricitymaps_api_token=x\nco2_signal_api_token=x\n"
     )
     for bill in _metered(tmp_path, 0.1, CODECARBON_TRACKING_MODE="process"):

@@ -7,7 +7,7 @@ from tithe.cost.bill import Bill, Reading
 from tithe.cost.figure import Figure
 from tithe.cost.run import Point, Run
 
-HOSTILE = "<script>alert(1)</script>\"'&amp;<img src=http://evil.example/x onerror=alert(1)>$\\frac{$ --> {{ 7*7 }}"
+HOSTILE = "$\\frac{$ <script>alert(1)</script>\"'&amp;<img src=http://evil.example/x onerror=alert(1)> --> {{ 7*7 }}"
 
 
 def bill(flop: float, seconds: float) -> dict[str, Any]:
@@ -21,6 +21,14 @@ def bill(flop: float, seconds: float) -> dict[str, Any]:
         None,
     )
     return Bill.of(reading, Rates.on("t4")).json()
+
+
+def plan(flop: float, seconds: float) -> dict[str, Any]:
+    """What was predicted of a half: time a tenth too short, memory not known."""
+    exact = {key: Figure(flop, "FLOP", how).json() for key, how in (("predicted", "modelled"), ("measured", "counted"))}
+    expected = Figure(0.9 * seconds, "s", "modelled", 0.5 * seconds, 2 * seconds)
+    time = {"predicted": expected.json(), "measured": Figure(seconds, "s", "measured").json(), "ratio": 1 / 0.9}
+    return {"flop": exact | {"ratio": 1.0}, "seconds": time}
 
 
 def half(name: str, error: float | None = 0.0147, flop: float = 1.43e10, seconds: float = 41.2, **more: Any) -> Run:
@@ -53,6 +61,7 @@ def half(name: str, error: float | None = 0.0147, flop: float = 1.43e10, seconds
             "recipe": {"lr": 0.1, "lr_drops": [0.5, 0.75], "nesterov": True, "seed": 0, "threads": None},
             "machine": {"processor": "AMD EPYC 7763", "torch": "2.13.0"},
             "bill": bill(flop, seconds),
+            "plan": plan(flop, seconds),
             "data_sha256": "ab" * 32,
             "test_examples": 10000,
             "training_memory": {"steady_bytes": 320_000, "peak_bytes": 1_400_000},

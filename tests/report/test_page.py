@@ -151,6 +151,12 @@ def test_every_figure_of_the_bill_says_how_it_is_known():
         assert re.search(r'class="tag (measured|counted|modelled|assumed)"', row), row
 
 
+def test_what_was_predicted_stands_beside_what_came():
+    said = text(page.page([story(*pair())]))
+    assert "training time sparse 37.1 s modelled 20.6 to 82.4 s 41.2 s measured 1.11" in said
+    assert "The plan, checked" not in text(page.page([story(half("sparse", more={}))]))
+
+
 def test_what_is_not_known_is_not_guessed():
     said = text(page.page([story(Run("d" * 32, "sparse", "")), story(*pair(), name="3")]))
     assert "–" in said

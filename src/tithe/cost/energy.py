@@ -178,13 +178,14 @@ class Several:
                 each.with_gpu = len(gauges) == 1
 
     def begin(self) -> None:
-        """Begin a window."""
-        for each in self._gauges:
+        """Begin a window, of zeus last: codecarbon's start takes seconds."""
+        for each in reversed(self._gauges):
             each.begin()
 
     def end(self) -> Figure | None:
-        """The sum."""
-        return total([part for part in [each.end() for each in self._gauges] if part is not None])
+        """The sum of what was read; None if nothing was."""
+        read = [part for part in [each.end() for each in self._gauges] if part is not None]
+        return total(read) if read else None
 
 
 def _offline_tracker() -> Any:

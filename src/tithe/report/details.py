@@ -104,6 +104,7 @@ def facts(story: Story) -> str:
         half.method if half.method not in _NOTHING else None,
         epochs,
         None if half.examples is None else f"{half.examples:,} training examples",
+        f"{tests:,} test examples" if isinstance(tests := half.more.get("test_examples"), int) else None,
         None if half.seed is None else f"seed {half.seed}",
         half.finished[:10] or None,
     ]

@@ -27,6 +27,12 @@ _MORE = {  # of the network, below the bill
     "steady_bytes": "weights, gradients, optimizer",
     "peak_bytes": "  the same, while scouting",
 }
+PLANNED = {
+    "flop": "training FLOP",
+    "seconds": "training time",
+    "held": "memory",
+    "held_peak": "memory while scouting",
+}
 _NOT_OURS = "as its owner reported it"
 
 
@@ -165,6 +171,27 @@ def bill(story: Story) -> list[dict[str, Any]]:
                 "how": how(known),
             }
         )
+    return rows
+
+
+def plan(story: Story) -> list[dict[str, Any]]:
+    """What was predicted before the run, beside what came: a row a half and quantity."""
+    rows = []
+    for half in story.halves:
+        checks = half.more.get("plan") or {}
+        for name, label in PLANNED.items():
+            if checks.get(name):
+                predicted, came = (Figure.from_json(checks[name][key]) for key in ("predicted", "measured"))
+                ratio = checks[name]["ratio"]
+                cells = [(predicted.number(), _interval(predicted), how([predicted])), (came.number(), "", how([came]))]
+                rows.append(
+                    {
+                        "label": label,
+                        "half": half.half,
+                        "cells": [{"number": n, "interval": i, "how": h} for n, i, h in cells],
+                        "ratio": MISSING if ratio is None else human.three_digits(ratio),
+                    }
+                )
     return rows
 
 

@@ -113,6 +113,7 @@ def _half(report: Mapping[str, Any], half: str) -> dict[str, Any]:
             "machine": report["machine"],
             "data_sha256": data.get("sha256"),
             "bill": figures.get("bill"),
+            "plan": figures.get("plan"),
             "test_examples": data.get("n_test"),
             "training_memory": {name: figures[name] for name in ("steady_bytes", "peak_bytes", "weight_bytes")},
             "layers": figures["layers"],

@@ -76,6 +76,7 @@ def _run(number: int, story: Story, alone: bool) -> dict[str, Any]:
         "facts": details.facts(story),
         "cards": figures.cards(story),
         "bill": figures.bill(story),
+        "plan": figures.plan(story),
         "sources": details.sources(story),
         "sections": details.sections(story),
     }

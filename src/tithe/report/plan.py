@@ -1,14 +1,18 @@
 """A plan as tables, and what became of it: predicted beside measured."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tithe import human
 from tithe.cost.figure import Figure, show
-from tithe.cost.priced import Plan
+
+if TYPE_CHECKING:  # it brings torch, which a report does not need
+    from tithe.cost.priced import Plan
 
 _MISSING = "-"
 _MEMORY = {
