@@ -58,9 +58,15 @@ def test_json_has_what_is_promised(tithe: Tithe, file):
 
 
 def test_the_table_says_it_in_words(tithe: Tithe, file):
-    out = tithe("forecast", file, "--halve").stdout
+    out = tithe("forecast", file, "--target", 0.065).stdout
     for words in ("Verdict:", "90 % interval", "CO2", "modelled", "Tried on these runs", "Priced on"):
         assert words in out
+
+
+def test_what_is_never_reached_has_no_price(tithe: Tithe, file):
+    out = tithe("forecast", file, "--halve").stdout
+    assert "out of reach" in out
+    assert "CO2" not in out
 
 
 def test_labels_are_not_priced(tithe: Tithe, file):

@@ -86,3 +86,17 @@ def test_errors_that_do_not_fall_have_no_exponent() -> None:
     rising = regression(compute, np.array([0.1, 0.12, 0.15, 0.2]))
     assert (rising.low, rising.high) == (math.inf, math.inf)
     assert regression(compute, np.full(4, 0.1)).exponent == math.inf
+
+
+@pytest.mark.parametrize(
+    ("up_to", "exponent", "log10_flop"),
+    [(2018, 8.6, 25.3), (2019, 14.0, 29.1), (2020, 11.6, 27.1), (2021, 10.8, 26.4), (2022, 10.7, 26.3)],
+)
+def test_the_number_at_five_percent_moves_with_the_table(
+    shared: Path, up_to: int, exponent: float, log10_flop: float
+) -> None:
+    """The table in docs/diminishing-returns.md: the authors' own data, cut at the end of a year."""
+    compute, error, year = table(shared, IMAGENET, "hardware_burden", "(TOP 1 score)")
+    found = regression(compute[year <= up_to], error[year <= up_to])
+    assert found.exponent == pytest.approx(exponent, abs=0.06)
+    assert found.log10_compute(0.05) == pytest.approx(log10_flop, abs=0.06)
