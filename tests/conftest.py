@@ -15,6 +15,9 @@ _LEDGERS = tempfile.mkdtemp(prefix="tithe-tests-")
 os.environ["TITHE_LEDGER"] = f"{_LEDGERS}/ledger.sqlite"
 atexit.register(shutil.rmtree, _LEDGERS, ignore_errors=True)
 
+# codecarbon takes two seconds to start in each process; the tests of energy ask for it by name.
+os.environ["TITHE_ENERGY"] = "watts"
+
 # Small tensors gain nothing from threads, and on busy cores waiting for each other costs a lot.
 torch.set_num_threads(1)
 

@@ -46,7 +46,11 @@ def test_the_readmes_two_commands_use_the_constraints() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tithe", "tithe.nn.linear", "tithe.train.data.catalog", "tithe.bench.rows", "tithe.bench.picture"]
+    "name",
+    [
+        *["tithe", "tithe.nn.linear", "tithe.train.data.catalog", "tithe.bench.rows", "tithe.report.drawing"],
+        *["tithe.cost.meter", "tithe.cost.plan", "tithe.cost.size", "tithe.train.data.sizes"],
+    ],
 )
 def test_docstring_examples_run(name: str) -> None:
     code = f"import doctest, importlib, sys; sys.exit(doctest.testmod(importlib.import_module({name!r})).failed)"

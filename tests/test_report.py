@@ -277,6 +277,12 @@ def test_pictures_leave_the_users_matplotlib_alone(draw, report: dict[str, Any],
 
 
 @PICTURES
+def test_a_name_with_dollars_is_no_formula(draw, report: dict[str, Any], tmp_path: Path) -> None:
+    report["data"]["name"] = "$\\frac{$"
+    assert draw(report, tmp_path / "picture.png") is not None
+
+
+@PICTURES
 @pytest.mark.parametrize("name", ["picture", "picture.jpg", "picture.png.gz"])
 def test_other_suffixes_are_refused(draw, name: str, report: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"ends in \.png, \.svg, \.pdf"):

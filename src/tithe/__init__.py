@@ -15,6 +15,7 @@ from tithe.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from tithe.cost.meter import Meter
+    from tithe.cost.plan import plan
     from tithe.methods.deepr import DeepR
     from tithe.methods.dense import Dense
     from tithe.methods.dsr import DSR
@@ -62,6 +63,7 @@ __all__ = [
     "UsageError",
     "densify",
     "fit_channels",
+    "plan",
     "remove_dead_channels",
     "sparse_layers",
     "sparsify",
@@ -75,14 +77,18 @@ _HOMES = {entry.home.split(":")[1]: "tithe.methods" for entry in METHODS.values(
     "SparseLinear": "tithe.nn",
     "Topology": "tithe.topology",
     "densify": "tithe.nn",
+    "plan": "tithe.cost.plan",
     "fit_channels": "tithe.resize",
     "remove_dead_channels": "tithe.resize",
     "sparse_layers": "tithe.nn",
     "sparsify": "tithe.nn",
 }
+_MODULES = ("forecast",)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"tithe.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'tithe' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

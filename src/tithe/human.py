@@ -42,8 +42,8 @@ def small(value: float, unit: str) -> str:
 
 
 def money(value: float) -> str:
-    """Never in exponents: 12.30, 41,234, 0.0000142."""
-    if value == 0 or abs(value) >= 0.01:
+    """Never in exponents: 12.30, 41,234, 0.0120, 0.0000142."""
+    if value == 0 or abs(value) >= 1:
         return counted_out(value) if abs(value) >= 999.5 else f"{value:.2f}"
     return f"{value:.{2 - math.floor(math.log10(abs(value)))}f}"
 

@@ -200,6 +200,11 @@ def nnz_of(packed_length: int, rows: int, cols: int) -> int:
     return (packed_length - rows - cols - 2) // 3
 
 
+def packed_length(nnz: int, rows: int, cols: int) -> int:
+    """Length of a packed topology with that many weights."""
+    return 3 * nnz + rows + cols + 2
+
+
 def unpack(packed: Tensor, rows: int, cols: int) -> Sequence[Tensor]:
     """Views of a packed topology: indptr, indices, t_indptr, t_indices, t_perm."""
     nnz = nnz_of(packed.shape[0], rows, cols)

@@ -1,6 +1,5 @@
 """What a meter reads is what happened."""
 
-import importlib.util
 import time
 
 import pytest
@@ -9,7 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import tithe
-from tithe.cost import Figure, Rates, energy
+from tithe.cost import Figure, Rates
 from tithe.cost.bill import Bill, Reading
 
 
@@ -152,48 +151,6 @@ def test_a_counter_that_fails_does_not_stop_what_is_measured(monkeypatch, when):
     with pytest.warns(UserWarning, match="no counter here"), tithe.Meter(flop="off") as meter:
         pass
     assert meter.bill.kwh.how == "modelled"
-
-
-class _FakeCodecarbon:
-    """As codecarbon 3.3's tracker answers: differences since start_task."""
-
-    _hardware = ()
-
-    def start_task(self, name: str) -> None:
-        pass
-
-    def stop_task(self, name: str) -> object:
-        return type("Spent", (), {"cpu_energy": 0.2, "ram_energy": 0.1, "gpu_energy": 0.5})()
-
-
-class _FakeZeus:
-    def begin_window(self, name: str) -> None:
-        pass
-
-    def end_window(self, name: str) -> object:
-        return type("Measurement", (), {"gpu_energy": {0: 1.8e6, 1: 1.8e6}})()
-
-
-def test_zeus_takes_the_place_of_codecarbons_share_for_the_cards():
-    codecarbon, zeus = energy.Codecarbon(), energy.Zeus()
-    codecarbon._tracker, zeus._monitor = _FakeCodecarbon(), _FakeZeus()
-    alone = energy.Several([codecarbon])
-    alone.begin()
-    assert alone.end().value == pytest.approx(0.8)
-    both = energy.Several([zeus, codecarbon])
-    both.begin()
-    sum_of_both = both.end()
-    assert sum_of_both.value == pytest.approx(1.0 + 0.3)
-    assert sum_of_both.how == "modelled", "memory and processor were not measured"
-    assert zeus.end().how == "measured"
-
-
-def test_codecarbon_measures_offline_where_it_is_installed():
-    if importlib.util.find_spec("codecarbon") is None:
-        pytest.skip("needs pip install 'tithe[energy]'")
-    with tithe.Meter(flop="off", energy="codecarbon") as meter:
-        time.sleep(0.05)
-    assert "codecarbon" in meter.bill.kwh.source
 
 
 @pytest.mark.parametrize(

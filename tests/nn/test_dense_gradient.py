@@ -7,6 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import grad
+from torch.utils.flop_counter import FlopCounterMode
 
 from tithe.nn import dense_gradient
 from tithe.nn.dense_gradient import conv2d_dense_dw
@@ -45,3 +46,11 @@ def test_bfloat16_activations_are_summed_in_the_wanted_dtype() -> None:
     how = ((3, 3), (1, 1), (1, 1))
     found = conv2d_dense_dw(x, dy, *how, torch.float32)
     assert torch.equal(found, conv2d_dense_dw(x.float(), dy.float(), *how))
+
+
+def test_all_its_products_are_counted() -> None:
+    """They are made in place, in pieces, which torch's counter would pass over."""
+    x, dy = (torch.randn(9, 9, size, 40).movedim(-1, 0).movedim(-1, 1) for size in (3, 5))
+    with FlopCounterMode(display=False) as counter:
+        conv2d_dense_dw(x, dy, (3, 3), (1, 1), (1, 1))
+    assert counter.get_total_flops() == 2 * 40 * 9 * 9 * 5 * 3 * 9

@@ -40,10 +40,10 @@ def test_the_reference_is_charged_as_dense(cases: tuple[Case, ...]) -> None:
 @pytest.mark.parametrize("case", [LINEAR, CONV], ids=["linear", "conv2d"])
 @pytest.mark.parametrize(("wanted", "suffix"), [("x", "_dx"), ("values", "_dw")])
 def test_one_gradient_is_charged_once(case: Case, wanted: str, suffix: str) -> None:
-    x, values = case.x.float(), case.values.float()
+    x, values, dy = case.x.float(), case.values.float(), case.dy.float()
     {"x": x, "values": values}[wanted].requires_grad_()
     with FlopCounterMode(display=False) as counter:
-        case.sparse(x, values).backward(case.dy.float())
+        case.sparse(x, values).backward(dy)
     forward = closed_form(case, case.topology.nnz)[f"tithe.{case.name}"]
     counts = {str(op): flop for op, flop in counter.get_flop_counts()["Global"].items()}
     assert counts == {f"tithe.{case.name}": forward, f"tithe.{case.name}{suffix}": forward}

@@ -11,7 +11,7 @@ from tithe.errors import UsageError
 from tithe.train.models import build, names
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
-FIXED = ["lenet-300-100", "lenet-5", "alexnet-s", "alexnet-b", "vgg-c", "vgg-d", "vgg-like", "resnet18"]
+FIXED = ["lenet-300-100", "lenet-5", "alexnet-s", "alexnet-b", "vgg-c", "vgg-d", "vgg-like", "resnet18", "resnet50"]
 
 
 def on_meta(name: str, shape: tuple[int, ...] = CIFAR, classes: int = 10) -> nn.Module:
@@ -45,6 +45,7 @@ def weights(model: nn.Module) -> int:
         ("wrn-22-8", CIFAR, 17_158_106),
         ("wrn-40-2", CIFAR, 2_243_546),
         ("resnet18", CIFAR, 11_173_962),
+        ("resnet50", CIFAR, 23_528_522),
     ],
 )
 def test_parameters_as_published(name: str, shape: tuple[int, ...], count: int) -> None:
@@ -96,11 +97,13 @@ def test_docstrings_tell_the_true_count() -> None:
         "vgg-d": vgg.vgg_d.__doc__,
         "vgg-like": vgg.vgg_like.__doc__,
         "resnet18": resnet.resnet18.__doc__,
+        "resnet50": resnet.resnet50.__doc__,
         **dict.fromkeys(["wrn-28-2", "wrn-16-8", "wrn-16-10", "wrn-22-8", "wrn-28-10"], wrn.__doc__),
     }
     for name, text in told.items():
         usual = MNIST if name.startswith("lenet") else CIFAR
-        assert f"{parameters(on_meta(name, usual)):,}" in (text or ""), name
+        classes = 1000 if name == "resnet50" else 10
+        assert f"{parameters(on_meta(name, usual, classes)):,}" in (text or ""), name
 
 
 # What must train: the smallest image each model says it takes, its usual one, and an odd one.
@@ -111,6 +114,7 @@ FITTING = [
     *[(f"vgg-{variant}", shape) for variant in ("c", "d", "like") for shape in [MNIST, (1, 8, 8), (3, 1, 33)]],
     *[(name, shape) for name in ("wrn-10-1", "wrn-16-2") for shape in [(1, 8, 8), (3, 13, 9), (1, 1, 1)]],
     *[("resnet18", shape) for shape in [(1, 8, 8), (3, 1, 2)]],
+    ("resnet50", (3, 33, 65)),
 ]
 
 

@@ -11,12 +11,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import tithe
+from tithe.cost.memory import footprint
 from tithe.errors import Diverged
 from tithe.nn import sparse_layers
 from tithe.train import checkpoint, data
 from tithe.train.batches import epoch_batches
 from tithe.train.loop import Tick, Training
-from tithe.train.memory import footprint
 from tithe.train.network import Network, dense_network, sparse_network
 from tithe.train.recipe import Recipe
 from tithe.train.run import identity

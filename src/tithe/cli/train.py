@@ -59,7 +59,7 @@ HEADINGS = {
         "seed",
         "threads",
     ),
-    "Run": ("out", "resume", "compare", "ledger", "as_json"),
+    "Run": ("out", "resume", "compare", "plan", "ledger", "as_json"),
     "Bill": tuple(NAMES),
 }
 
@@ -72,8 +72,8 @@ HEADINGS = {
 @click.option("--download", is_flag=True, help="Fetch the official files that are missing; checksums are verified.")
 @click.option(
     "--model",
-    help="lenet-300-100, lenet-5, alexnet-s, alexnet-b, vgg-c, vgg-d, vgg-like, wrn-D-K, resnet18, mlp:W1-W2-... or "
-    "your own module.path:factory, called with input_shape and classes.",
+    help="lenet-300-100, lenet-5, alexnet-s, alexnet-b, vgg-c, vgg-d, vgg-like, wrn-D-K, resnet18, resnet50, "
+    "mlp:W1-W2-... or your own module.path:factory, called with input_shape and classes.",
 )
 @click.option("--density", type=float, help="Fraction of the weights that exist.  [default: 0.05]")
 @click.option("--budget", help="How layers share the weights: erk or uniform.  [default: erk]")
@@ -116,6 +116,11 @@ HEADINGS = {
     default=True,
     help="Record the run in your ledger (see tithe runs); TITHE_LEDGER says where it is, or off.  [default: record]",
 )
+@click.option(
+    "--plan/--no-plan",
+    default=True,
+    help="Plan the run first, from a few measured steps, and print predicted beside measured.  [default: plan]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object on stdout, nothing else.")
 @rates_options
 def command(
@@ -125,6 +130,7 @@ def command(
     out: Path,
     resume: bool,
     ledger: bool,
+    plan: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -141,7 +147,7 @@ def command(
 
     rates = rates_given(options)
     where: dict[str, Any] = {"data": data, "data_dir": data_dir, "download": download}
-    job = Job(out=out, **where, resume=resume, recipe=options, rates=rates, ledger=ledger)
+    job = Job(out=out, **where, resume=resume, recipe=options, rates=rates, ledger=ledger, plan=plan)
     with explained(out), watching() as watch:
         report = run(job, watch.training, watch.download)
     if as_json:
@@ -153,12 +159,12 @@ def command(
 def _show(report: dict[str, Any], out: Path) -> None:
     from rich.console import Console
 
-    from tithe.report import bill_table, table
+    from tithe.report import bill_table, check_table, table
 
     console = Console()
     console.print(table(report))
-    bill = bill_table(report)
-    if bill is not None:
-        console.print(bill)
+    for more in (bill_table(report), check_table(report)):
+        if more is not None:
+            console.print(more)
     pictures = ", ".join(path.name for path in sorted(out.glob("*.png")))
     click.echo(f"\nIn {out}/: report.json with every figure, and pictures: {pictures}")

@@ -4,7 +4,9 @@
     zeus         NVIDIA cards' own energy counters; takes the place of codecarbon's share for them
     neither      the device's watts (a datasheet's or modelled) x the time, which the figure says
 
-`pip install 'tithe[energy]'` brings codecarbon; zeus is used where it is installed.
+`pip install 'tithe[energy]'` brings codecarbon; zeus is used where it is installed. TITHE_ENERGY chooses one for all.
+codecarbon itself measures only where it can read a counter (RAPL on Linux: readable for root alone since 2020);
+elsewhere it multiplies the processor's rated watts with the load, and the figure is labelled modelled.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import contextlib
 import importlib.util
 import io
 import logging
+import os
+import time
 import warnings
 from typing import Any, Protocol
 
@@ -20,7 +24,15 @@ from tithe.cost.figure import Figure, How
 from tithe.errors import UsageError
 
 SOURCES = ("auto", "codecarbon", "zeus", "watts")
-_COUNTERS = ("intel_rapl", "intel_power_gadget", "windows_emi")  # codecarbon's modes that read a counter
+ENVIRONMENT = "TITHE_ENERGY"  # what "auto" means, if it is set
+_COUNTERS = {  # codecarbon's modes and parts that read a counter
+    "intel_rapl": "the RAPL counter",
+    "intel_power_gadget": "the Intel Power Gadget",
+    "windows_emi": "the Windows energy meter",
+    "AppleSiliconChip": "powermetrics",
+    "Raspberry": "the Raspberry Pi's power chip",
+}
+_STUCK_SECONDS = 1.0  # a counter that has not moved in so long is none: some virtual machines show one of zeros
 _SECONDS_BETWEEN_SAMPLES = 5
 _JOULES_A_KWH = 3.6e6
 _WINDOW = "tithe"
@@ -44,6 +56,7 @@ def gauge(source: str) -> Gauge:
     Raises:
         UsageError: an unknown name, or one that is not installed.
     """
+    source = os.environ.get(ENVIRONMENT, source).strip().lower() if source == "auto" else source
     if source not in SOURCES:
         raise UsageError(f"energy {source!r} was given; allowed are {', '.join(map(repr, SOURCES))}.")
     if source == "auto":
@@ -79,29 +92,60 @@ class Watts:
 
 
 class Codecarbon:
-    """codecarbon's offline tracker, whole machine."""
+    """codecarbon's offline tracker, whole machine: what else runs on it is in the figure."""
 
     def __init__(self, with_gpu: bool = True) -> None:
         self.with_gpu = with_gpu
         self._tracker: Any = None
+        self._began = 0.0
 
     def begin(self) -> None:
-        """Begin; what codecarbon says on the way is not for our user."""
+        """Begin; what codecarbon says on the way is not for our user.
+
+        Raises:
+            RuntimeError: codecarbon found nothing to track.
+        """
         with _silence():
-            self._tracker = self._tracker or _offline_tracker()
-            self._tracker.start_task(_WINDOW)
+            if self._tracker is None:
+                self._tracker = _offline_tracker()
+                self._tracker.start_task()  # what it sets up on its first task is not our user's energy
+                self._tracker.stop_task()
+            self._tracker.start_task()
+        if not getattr(self._tracker, "_hardware", None):  # it keeps its errors to itself
+            raise RuntimeError("codecarbon did not start")
+        self._began = time.perf_counter()
 
     def end(self) -> Figure | None:
-        """Processor + memory + graphics cards."""
+        """Processor + memory + graphics cards; None where the processor's counter stands still."""
+        seconds = time.perf_counter() - self._began
         with _silence():
-            spent = self._tracker.stop_task(_WINDOW)
-        modes = {getattr(part, "_mode", "") for part in getattr(self._tracker, "_hardware", [])}
-        how: How = "measured" if modes & set(_COUNTERS) else "modelled"
-        parts = [Figure(spent.cpu_energy, "kWh", how, source=f"codecarbon, processor ({_said(modes)})")]
-        parts.append(Figure(spent.ram_energy, "kWh", "modelled", source="codecarbon, memory (by its size)"))
+            spent = self._tracker.stop_task()
+        how, said = _processor(self._tracker._hardware)
+        if how == "measured" and spent.cpu_energy <= 0 and seconds > _STUCK_SECONDS:
+            return None
+        parts = [Figure(spent.cpu_energy, "kWh", how, source=f"codecarbon, processor: {said}")]
+        parts.append(Figure(spent.ram_energy, "kWh", "modelled", source=f"memory: {_memory(self._tracker._hardware)}"))
         if self.with_gpu and spent.gpu_energy:
-            parts.append(Figure(spent.gpu_energy, "kWh", "measured", source="codecarbon, graphics cards"))
+            parts.append(Figure(spent.gpu_energy, "kWh", "measured", source="graphics cards: their drivers"))
         return total(parts)
+
+
+def _processor(hardware: list[Any]) -> tuple[How, str]:
+    """How codecarbon knows the processor's energy, and in words."""
+    for part in hardware:
+        name = getattr(part, "_mode", type(part).__name__)
+        if name in _COUNTERS and getattr(part, "chip_part", "CPU") == "CPU":
+            return "measured", _COUNTERS[name]
+    watts = next((part._tdp for part in hardware if getattr(part, "_tdp", None)), None)
+    rated = "its rated watts" if watts is None else f"{watts:.3g} W at full load"
+    return "modelled", f"{rated} x the machine's load, no counter could be read"
+
+
+def _memory(hardware: list[Any]) -> str:
+    for part in hardware:
+        if type(part).__name__ == "RAM":
+            return f"{part.total_power().W:.3g} W by its size"
+    return "by its size"
 
 
 class Zeus:
@@ -115,7 +159,7 @@ class Zeus:
         if self._monitor is None:
             from zeus.monitor import ZeusMonitor  # pyright: ignore[reportMissingImports]
 
-            self._monitor = ZeusMonitor()
+            self._monitor = ZeusMonitor(cpu_indices=[])
         self._monitor.begin_window(_WINDOW)
 
     def end(self) -> Figure | None:
@@ -134,22 +178,34 @@ class Several:
                 each.with_gpu = len(gauges) == 1
 
     def begin(self) -> None:
-        """Begin a window."""
-        for each in self._gauges:
+        """Begin a window, of zeus last: codecarbon's start takes seconds."""
+        for each in reversed(self._gauges):
             each.begin()
 
     def end(self) -> Figure | None:
-        """The sum."""
-        return total([part for part in [each.end() for each in self._gauges] if part is not None])
+        """The sum of what was read; None if nothing was."""
+        read = [part for part in [each.end() for each in self._gauges] if part is not None]
+        return total(read) if read else None
 
 
 def _offline_tracker() -> Any:
+    """A tracker that sends, fetches and writes nothing, whatever the user's own codecarbon configuration says.
+
+    What that says of the hardware (force_cpu_power, gpu_ids ...) is kept. CO2 and PUE are worked out by `Rates`.
+    """
     from codecarbon import OfflineEmissionsTracker  # pyright: ignore[reportMissingImports]
 
     return OfflineEmissionsTracker(
-        country_iso_code="USA",  # codecarbon asks for one; the CO2 is worked out from `Rates`
+        country_iso_code="USA",  # it asks for one
+        force_carbon_intensity_g_co2e_kwh=0,  # or a configured token would make it ask the network
+        pue=1,
+        wue=0,
+        tracking_mode="machine",
         measure_power_secs=_SECONDS_BETWEEN_SAMPLES,
-        save_to_file=False,
+        output_methods=[],
+        output_handlers=[],
+        emissions_endpoint=None,
+        output_dir=".",
         log_level="critical",
         allow_multiple_runs=True,
     )
@@ -161,11 +217,6 @@ def total(parts: list[Figure]) -> Figure:
     for part in parts[1:]:
         result = result.plus(part)
     return result
-
-
-def _said(modes: set[str]) -> str:
-    counter = modes & set(_COUNTERS)
-    return f"counter {counter.pop()}" if counter else "by its load and type"
 
 
 @contextlib.contextmanager

@@ -26,10 +26,10 @@ _CLOCK_GHZ = (2.5, 1.5, 4.5)
 _WATTS_A_CORE = (6.0, 3.0, 12.0)
 _WATTS_SOURCE = (
     "6 W a core (3 to 12: AMD EPYC 7763 280 W for 64 cores, Xeon 8490H 350 W for 60, desktop processors about 10 a "
-    "core) and 0.375 W a GB of memory, as codecarbon assumes; no counter was read"
+    "core) and 0.375 W a GB of memory, as codecarbon 2 assumed; no counter was read"
 )
 _CARD_WATTS = (300.0, "W", "assumed", 70.0, 700.0)
-_WATTS_A_GB = 0.375  # codecarbon, methodology: 3 W for 8 GB
+_WATTS_A_GB = 0.375  # codecarbon 2, methodology: 3 W for 8 GB; version 3 says 5 W a module
 _USD_A_CORE_HOUR = (0.041, 0.02, 0.06)
 _PRICE_SOURCE = "a rented virtual core: AWS m7g.large, us-east-1, June 2026, 0.0816 USD for two; half to one and a half"
 

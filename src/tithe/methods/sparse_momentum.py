@@ -22,7 +22,7 @@ arXiv 1907.04840, section 3, and their public code. Differs from the paper in:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import torch
@@ -103,8 +103,13 @@ class SparseMomentum(Scouting):
         return average_of(self.optimizer, self.layers[name].values)
 
     def _window(self) -> int:
-        decay = max(average_of(self.optimizer, layer.values).decay for layer in self.layers.values())
-        return math.ceil(math.log(FORGOTTEN) / math.log(decay)) if 0 < decay < 1 else self.every
+        return window(self.optimizer, [layer.values for layer in self.layers.values()], self.every)
+
+
+def window(optimizer: Optimizer, parameters: Iterable[Tensor], every: int) -> int:
+    """How many steps to scout before each rewiring unless told otherwise: as many as hold 99 % of the momentum."""
+    decay = max(average_of(optimizer, parameter).decay for parameter in parameters)
+    return math.ceil(math.log(FORGOTTEN) / math.log(decay)) if 0 < decay < 1 else every
 
 
 def plan(

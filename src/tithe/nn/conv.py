@@ -11,7 +11,7 @@ from torch.nn import functional, grad
 
 from tithe import ops
 from tithe.errors import UsageError
-from tithe.nn.dense_gradient import conv2d_dense_dw
+from tithe.nn.dense_gradient import conv2d_dense_dw, takes
 from tithe.nn.layer import SparseLayer, topology_for
 from tithe.nn.linear import copy_weights, fill_dense
 from tithe.topology import Topology
@@ -73,11 +73,15 @@ class SparseConv2d(SparseLayer):
         Raises:
             UsageError: neither or both of mask and density, a wrong mask shape, a density that leaves no weight.
         """
-        topology = topology_for(module.weight, mask, density, generator)
-        how = _arguments(module) | {"device": module.weight.device, "dtype": module.weight.dtype}
-        layer = cls(module.in_channels, module.out_channels, _pair(module.kernel_size), topology, **how)
+        layer = cls.on(module, topology_for(module.weight, mask, density, generator))
         copy_weights(layer, module)
         return layer
+
+    @classmethod
+    def on(cls, module: nn.Conv2d, topology: Topology) -> SparseConv2d:
+        """A layer of the module's sizes, device and dtype on this topology; its weights are drawn, not copied."""
+        how = _arguments(module) | {"device": module.weight.device, "dtype": module.weight.dtype}
+        return cls(module.in_channels, module.out_channels, _pair(module.kernel_size), topology, **how)
 
     def to_dense(self) -> nn.Conv2d:
         """An nn.Conv2d that computes the same."""
@@ -108,7 +112,7 @@ class SparseConv2d(SparseLayer):
 
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
         """The dense convolution's weight gradient for these output channels, flattened, in the values' dtype."""
-        innermost = all(t.movedim(0, -1).is_contiguous() for t in (x, dy))
+        innermost = takes(x, dy)
         dy, dtype = dy[:, rows], self.values.dtype
         if innermost and self.groups == 1 and self.dilation == (1, 1):
             return conv2d_dense_dw(x, dy, self.kernel_size, self.stride, self._padding, dtype)

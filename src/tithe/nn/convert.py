@@ -18,9 +18,10 @@ from tithe.nn.fuse import fuse
 from tithe.nn.layer import SparseLayer
 from tithe.nn.layout import keep_layout, leave_layout
 from tithe.nn.linear import SparseLinear
-from tithe.topology import Topology
+from tithe.topology import Topology, packed_length
 
 M = TypeVar("M", bound=nn.Module)
+Convertible = nn.Linear | nn.Conv2d
 
 CONVERT: dict[type, type[SparseLinear] | type[SparseConv2d]] = {
     nn.Linear: SparseLinear,
@@ -67,7 +68,7 @@ def sparsify(
         generator: draws the topology; torch's global one if None.
         init: "fan_in" scales each kept weight by sqrt(dense fan-in / the neuron's own fan-in), so that every neuron
             starts with the variance its dense twin was given; "keep" copies the weights as they are (trained models).
-        kernel: what computes the layers: "sparse", "dense", "by-density" (dense from 35 % on), or "auto", which above
+        kernel: what computes the layers: "sparse", "dense", "by-density" (dense from 50 % on), or "auto", which above
             15 % density measures once for each shape which is faster; `layer.kernel` changes it, `layer.kernel_used`
             says which ran.
 
@@ -86,20 +87,41 @@ def sparsify(
     if not chosen:
         warnings.warn("sparsify changed nothing: the model has no nn.Linear or nn.Conv2d to replace", stacklevel=2)
         return model
-    shapes = {name: tuple(module.weight.shape) for name, module in chosen.items()}
-    nnz = budgets.counts(shapes, density, budget)
-    new: dict[nn.Module, SparseLayer] = {}
-    for name, module in chosen.items():
-        shape = (shapes[name][0], math.prod(shapes[name][1:]))
-        twin = new[module] = _sparse_twin(module, Topology.random(shape, nnz[name], generator), init)
-        twin.kernel = kernel
-        twin.hold_what_is_needed()
-    _swap(model, new.get)
-    _leave_fast_paths(model)
-    if any(isinstance(twin, SparseConv2d) for twin in new.values()):
-        keep_layout(free.values())
-        fuse(model)
-    return model
+
+    def twin(module: Convertible, shape: tuple[int, int], nnz: int) -> SparseLayer:
+        return _sparse_twin(module, Topology.random(shape, nnz, generator), init)
+
+    return _with_twins(model, free, _twins(chosen, density, budget, kernel, twin))
+
+
+def hollow(
+    model: M,
+    density: float = 0.05,
+    budget: str | Mapping[str, float] = "erk",
+    keep_dense: Iterable[str | type[nn.Module]] = (),
+) -> M:
+    """What `sparsify` makes, as far as shapes go, in place: topologies have their sizes, but nothing is drawn.
+
+    For a model of fake tensors (torch's FakeTensorMode, which must be on), to see what training it would take. A model
+    that is sparse already stays as it is.
+
+    Raises:
+        UsageError: as `sparsify`; and a model in which nothing is or becomes sparse.
+    """
+    free = _not_kept(model, list(keep_dense))
+    if sparse_layers(model):
+        return model
+    chosen = _convertible(model, free)
+    if not chosen:
+        raise UsageError("the model has no nn.Linear or nn.Conv2d, so nothing in it becomes sparse; give another one")
+
+    def twin(module: Convertible, shape: tuple[int, int], nnz: int) -> SparseLayer:
+        empty = torch.empty(packed_length(nnz, *shape), dtype=torch.int32, device=module.weight.device)
+        layer = CONVERT[type(module)].on(module, Topology(shape, empty))  # type: ignore[arg-type]
+        layer.values.requires_grad_(module.weight.requires_grad)
+        return layer.train(module.training)
+
+    return _with_twins(model, free, _twins(chosen, density, budget, "sparse", twin))
 
 
 def densify(model: M) -> M:
@@ -115,7 +137,35 @@ def sparse_layers(model: nn.Module) -> dict[str, SparseLayer]:
     return {name: module for name, module in model.named_modules() if isinstance(module, SparseLayer)}
 
 
-def _sparse_twin(module: nn.Linear | nn.Conv2d, topology: Topology, init: str) -> SparseLayer:
+def _twins(
+    chosen: Mapping[str, Convertible],
+    density: float,
+    budget: str | Mapping[str, float],
+    kernel: str,
+    make: Callable[[Convertible, tuple[int, int], int], SparseLayer],
+) -> dict[nn.Module, SparseLayer]:
+    """Each module's sparse twin, made from the module, its matrix's shape and its number of weights."""
+    shapes = {name: tuple(module.weight.shape) for name, module in chosen.items()}
+    nnz = budgets.counts(shapes, density, budget)
+    new: dict[nn.Module, SparseLayer] = {}
+    for name, module in chosen.items():
+        shape = (shapes[name][0], math.prod(shapes[name][1:]))
+        new[module] = make(module, shape, nnz[name])
+        new[module].kernel = kernel
+        new[module].hold_what_is_needed()
+    return new
+
+
+def _with_twins(model: M, free: Mapping[str, nn.Module], new: Mapping[nn.Module, SparseLayer]) -> M:
+    _swap(model, new.get)
+    _leave_fast_paths(model)
+    if any(isinstance(twin, SparseConv2d) for twin in new.values()):
+        keep_layout(free.values())
+        fuse(model)
+    return model
+
+
+def _sparse_twin(module: Convertible, topology: Topology, init: str) -> SparseLayer:
     mask = topology.to_mask().view(module.weight.shape)
     twin = CONVERT[type(module)].from_dense(module, mask=mask)  # type: ignore[arg-type]  # the table pairs the types
     if init == "fan_in":
@@ -139,7 +189,7 @@ def _not_kept(model: nn.Module, keep: list[str | type[nn.Module]]) -> dict[str, 
     return {name: module for name, module in modules.items() if name not in kept and not name.startswith(inside)}
 
 
-def _convertible(model: nn.Module, free: Mapping[str, nn.Module]) -> dict[str, nn.Linear | nn.Conv2d]:
+def _convertible(model: nn.Module, free: Mapping[str, nn.Module]) -> dict[str, Convertible]:
     if type(model) in CONVERT:
         raise UsageError(
             f"a bare {type(model).__name__} was given; use tithe.{CONVERT[type(model)].__name__}.from_dense"

@@ -51,11 +51,15 @@ class SparseLinear(SparseLayer):
         Raises:
             UsageError: neither or both of mask and density, a wrong mask shape, a density that leaves no weight.
         """
-        topology = topology_for(module.weight, mask, density, generator)
-        weight, bias = module.weight, module.bias is not None
-        layer = cls(module.in_features, module.out_features, topology, bias, weight.device, weight.dtype)
+        layer = cls.on(module, topology_for(module.weight, mask, density, generator))
         copy_weights(layer, module)
         return layer
+
+    @classmethod
+    def on(cls, module: nn.Linear, topology: Topology) -> SparseLinear:
+        """A layer of the module's sizes, device and dtype on this topology; its weights are drawn, not copied."""
+        weight, bias = module.weight, module.bias is not None
+        return cls(module.in_features, module.out_features, topology, bias, weight.device, weight.dtype)
 
     def to_dense(self) -> nn.Linear:
         """An nn.Linear that computes the same."""

@@ -3,6 +3,7 @@
 from tithe.report.bill import bill_table
 from tithe.report.curves import curves
 from tithe.report.pixels import first_layer
+from tithe.report.plan import check_table
 from tithe.report.table import table
 
-__all__ = ["bill_table", "curves", "first_layer", "table"]
+__all__ = ["bill_table", "check_table", "curves", "first_layer", "table"]

@@ -41,7 +41,7 @@ def curves(report: Mapping[str, Any], path: Path | str) -> Path | None:
     _draw_accuracy(middle, drawn, human.accuracy_decimals(report["data"]["n_test"]))
     _draw_work(right, drawn)
     figure.text(0.02, 0.92, _claim(report), fontsize=TITLE, color=INK, weight="bold")
-    figure.text(0.02, 0.845, _setting(report), fontsize=TEXT, color=DENSE)
+    figure.text(0.02, 0.845, _setting(report), fontsize=TEXT, color=DENSE, parse_math=False)
     return drawing.save(figure, Path(path))
 
 

@@ -39,7 +39,8 @@ def first_layer(report: Mapping[str, Any], path: Path | str) -> Path | None:
     bar.ax.tick_params(labelsize=SMALL, colors=INK, length=3)
     bar.ax.set_title("weights\na pixel", fontsize=SMALL, color=INK, loc="left", pad=8)
     figure.text(0.06, 0.945, "Which pixels the first layer kept", fontsize=TITLE, color=INK, weight="bold")
-    figure.text(0.06, 0.91, f"{report['model']} on {report['data']['name']}", fontsize=TEXT, color=DENSE)
+    setting = f"{report['model']} on {report['data']['name']}"
+    figure.text(0.06, 0.91, setting, fontsize=TEXT, color=DENSE, parse_math=False)  # a file may be called $x$
     caption = textwrap.fill(_caption(kept, report["sparse"]["layers"][0]), 68)
     figure.text(0.06, 0.16, caption, fontsize=TEXT, color=INK, va="top", linespacing=1.4)
     return drawing.save(figure, Path(path))

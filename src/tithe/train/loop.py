@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tithe.cost.flop import FlopCount
+from tithe.cost.memory import Peaks, footprint
 from tithe.cost.rates import Rates
 from tithe.errors import Diverged
 from tithe.resize import fit_channels, remove_dead_channels
@@ -19,7 +20,6 @@ from tithe.train import checkpoint
 from tithe.train.batches import epoch_batches, normalisation
 from tithe.train.data import Dataset
 from tithe.train.files import write_json_lines
-from tithe.train.memory import Peaks, footprint
 from tithe.train.network import Network
 from tithe.train.nonfinite import blame
 from tithe.train.recipe import Recipe, timetable

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -42,21 +43,19 @@ class Network:
 
 def sparse_network(recipe: Recipe, dataset: Dataset) -> Network:
     """The recipe's network, sparse, with what rewires it."""
-    model = _dense_model(recipe, dataset)
+    model = dense_model(recipe, dataset)
     entry = find(recipe.method)
     _, logical = count_weights(model)
     _as_it_starts(entry, recipe, model)
-    optimizer = _optimizer(recipe, model)
+    optimizer = optimizer_for(recipe, model.parameters())
     method = _method(entry, recipe, len(dataset.y_train), model, optimizer)
     return Network(model, optimizer, method, logical)
 
 
 def _as_it_starts(entry: Entry, recipe: Recipe, model: nn.Module) -> None:
     """Make the dense model what the method is given."""
-    # No kernel is chosen by the clock: a resumed run could choose another, and end with other bits.
     if entry.start == "sparse":
-        generator = torch.Generator().manual_seed(recipe.seed)
-        tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=generator, kernel="sparse")
+        _sparsified(recipe, model)
     elif entry.start == "dense":
         tithe.sparsify(model, 1.0, kernel="by-density")
 
@@ -77,19 +76,32 @@ def _method(entry: Entry, recipe: Recipe, n_train: int, model: nn.Module, optimi
 
 def dense_network(recipe: Recipe, dataset: Dataset) -> Network:
     """The same network from the same seed, without `sparsify` and without a method."""
-    model = _dense_model(recipe, dataset)
-    return Network(model, _optimizer(recipe, model), None)
+    model = dense_model(recipe, dataset)
+    return Network(model, optimizer_for(recipe, model.parameters()), None)
 
 
-def _dense_model(recipe: Recipe, dataset: Dataset) -> nn.Module:
+def sparse_model(recipe: Recipe, dataset: Dataset) -> nn.Module:
+    """The recipe's model, sparse."""
+    return _sparsified(recipe, dense_model(recipe, dataset))
+
+
+def _sparsified(recipe: Recipe, model: nn.Module) -> nn.Module:
+    generator = torch.Generator().manual_seed(recipe.seed)
+    # No kernel is chosen by the clock: a resumed run could choose another, and end with other bits.
+    return tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=generator, kernel="sparse")
+
+
+def dense_model(recipe: Recipe, dataset: Dataset) -> nn.Module:
+    """The recipe's model."""
     assert recipe.model is not None
     torch.manual_seed(recipe.seed)
     return models.build(recipe.model, tuple(dataset.x_train.shape[1:]), dataset.classes)
 
 
-def _optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
+def optimizer_for(recipe: Recipe, parameters: Any) -> Optimizer:
+    """The recipe's optimizer."""
     return SGD(
-        model.parameters(),
+        parameters,
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,

@@ -24,8 +24,8 @@ def record(run: Run) -> None:
         warnings.warn(f"the {run.half} half is {run.status}, but it is not in the ledger: {error}", stacklevel=2)
 
 
-def row(uid: str, training: Training) -> Run:
-    """What the ledger keeps of one half, as far as it came."""
+def row(uid: str, training: Training, plan: dict[str, Any] | None = None) -> Run:
+    """What the ledger keeps of one half, as far as it came; `plan` is predicted beside measured."""
     recipe, dataset = training.recipe, training.dataset
     nnz, logical = training.network.weights()
     bill = training.spending.bill()
@@ -60,7 +60,13 @@ def row(uid: str, training: Training) -> Run:
             "recipe": plain(recipe),
             "machine": computer,
             "data_sha256": dataset.sha256,
+            "test_examples": len(dataset.y_test),
+            "training_memory": {
+                "steady_bytes": training.peaks.steady.total,
+                "peak_bytes": training.peaks.highest.total,
+            },
             "bill": None if bill is None else bill.json(),
+            "plan": plan,
         },
         curve=tuple(_point(epoch) for epoch in training.history),
     )

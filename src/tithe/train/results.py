@@ -100,8 +100,14 @@ def first_layer_inputs(training: Training) -> dict[str, Any] | None:
     return {"shape": list(shape), "kept": kept.tolist()}
 
 
-def report(dataset: Dataset, recipe: Recipe, sparse: dict[str, Any], dense: dict[str, Any] | None) -> dict[str, Any]:
-    """The whole of `report.json`."""
+def report(
+    dataset: Dataset,
+    recipe: Recipe,
+    sparse: dict[str, Any],
+    dense: dict[str, Any] | None,
+    plan: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The whole of `report.json`; `plan` is what was expected before."""
     return {
         "format": FORMAT,
         "tithe": tithe.__version__,
@@ -117,6 +123,7 @@ def report(dataset: Dataset, recipe: Recipe, sparse: dict[str, Any], dense: dict
         "method": recipe.method,
         "recipe": plain(recipe),
         "machine": machine(),
+        "plan": plan,
         "sparse": sparse,
         "dense": dense,
         "ratios": ratios(sparse, dense) if dense is not None else None,

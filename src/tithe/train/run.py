@@ -15,7 +15,7 @@ from tithe.cost.hardware import PROCESSOR
 from tithe.cost.rates import Rates
 from tithe.errors import Diverged, UsageError
 from tithe.report import curves, first_layer
-from tithe.train import data, recording
+from tithe.train import data, planning, recording
 from tithe.train.batches import check_augmentation
 from tithe.train.defaults import complete
 from tithe.train.files import write_json
@@ -47,6 +47,7 @@ class Job:
     recipe: dict[str, Any] = field(default_factory=dict)  # fields of Recipe
     rates: dict[str, Any] = field(default_factory=dict)  # arguments of Rates.on
     ledger: bool = True  # whether the run is recorded
+    plan: bool = True  # whether it is planned first; a few steps are measured for that
 
 
 def run(
@@ -79,13 +80,15 @@ def run(
         recipe, dataset
     )  # before anything is written: this says what is wrong with model and density
     uid = (record or {}).get("uid") or uuid.uuid4().hex
+    plan = record.get("plan") if record is not None else _plan(job, recipe, dataset)
     start = {"format": FORMAT, "tithe": tithe.__version__, "uid": uid, "data": source, "recipe": plain(recipe)}
+    start["plan"] = plan
     with claimed(job.out, start):
-        halves = {"sparse": _train("sparse", sparse, dataset, recipe, job, uid, watch)}
+        halves = {"sparse": _train("sparse", sparse, dataset, recipe, job, start, watch)}
         del sparse  # its memory is not the dense half's
         if recipe.compare == "dense":
-            halves["dense"] = _train("dense", dense_network(recipe, dataset), dataset, recipe, job, uid, watch)
-        return _finish(job.out, report(dataset, recipe, halves["sparse"], halves.get("dense")))
+            halves["dense"] = _train("dense", dense_network(recipe, dataset), dataset, recipe, job, start, watch)
+        return _finish(job.out, report(dataset, recipe, halves["sparse"], halves.get("dense"), plan))
 
 
 def _train(
@@ -94,7 +97,7 @@ def _train(
     dataset: data.Dataset,
     recipe: Recipe,
     job: Job,
-    uid: str,
+    start: dict[str, Any],
     watch: Callable[[Tick], None],
 ) -> dict[str, Any]:
     rates = Rates.on(PROCESSOR, **job.rates)
@@ -102,15 +105,20 @@ def _train(
     try:
         training.run()
     except Diverged:
-        _record(uid, training, job)
+        _record(start["uid"], training, job, None)
         raise
-    _record(uid, training, job)
-    return half_report(training)
+    against_plan = planning.checked(start["plan"], training)
+    _record(start["uid"], training, job, against_plan)
+    return half_report(training) | {"plan": against_plan}
 
 
-def _record(uid: str, training: Training, job: Job) -> None:
+def _plan(job: Job, recipe: Recipe, dataset: data.Dataset) -> dict[str, Any] | None:
+    return planning.before_training(recipe, dataset, job.rates) if job.plan else None
+
+
+def _record(uid: str, training: Training, job: Job, against_plan: dict[str, Any] | None) -> None:
     if job.ledger:
-        recording.record(recording.row(uid, training))
+        recording.record(recording.row(uid, training, against_plan))
 
 
 def identity(half: str, recipe: Recipe, dataset: data.Dataset) -> dict[str, Any]:

@@ -18,6 +18,7 @@ _FIXED: dict[str, Callable[[Shape, int], nn.Module]] = {
     "vgg-d": vgg.vgg_d,
     "vgg-like": vgg.vgg_like,
     "resnet18": resnet.resnet18,
+    "resnet50": resnet.resnet50,
 }
 _OPEN = ["wrn-D-K", "mlp:W1-W2-...", "module.path:factory"]
 # One of each open family, so that a slip in its spelling finds its way back.

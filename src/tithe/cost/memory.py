@@ -47,8 +47,8 @@ def _bytes(tensors: Iterable[Any], seen: set[int]) -> int:
         if not isinstance(tensor, Tensor):
             continue
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in seen:
-            seen.add(storage.data_ptr())
+        if storage._cdata not in seen:  # no address: fake tensors have none
+            seen.add(storage._cdata)
             total += storage.nbytes()
     return total
 

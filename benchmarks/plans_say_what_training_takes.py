@@ -1,0 +1,216 @@
+"""A plan agrees with the training: FLOP exactly, memory within 10 %, seconds within 30 % on a quiet machine.
+
+For every built-in model, dense and at 5 % density:
+
+- FLOP: those of a plain and of a scouting step, planned beside what torch's counter sees in a real one.
+- memory: the most bytes alive in a plain and in a scouting step, planned beside what torch's memory profiler sees its
+  CPU allocator give out (every allocation and release, workspaces of operators included); for the sparse half also in
+  the step that rewires, which the plan takes to need no more than a scouting step.
+- seconds: a training on noise, several epochs with rewirings, planned from a few measured steps beside the clock. This
+  part means something on a quiet machine only.
+
+    python benchmarks/plans_say_what_training_takes.py [--only flop memory seconds] [--models NAME ...]
+
+Each part replaces its own section of the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from tithe.cost.calendar import Kind
+from tithe.cost.half import rehearsed
+from tithe.cost.memory import footprint
+from tithe.cost.priced import priced
+from tithe.methods import SparseMomentum
+from tithe.train import planning
+from tithe.train.batches import epoch_batches
+from tithe.train.data.sizes import Sizes
+from tithe.train.files import write_json
+from tithe.train.loop import Training
+from tithe.train.network import dense_network, optimizer_for, sparse_model, sparse_network
+from tithe.train.recipe import Recipe
+from tithe.train.results import machine
+
+RESULTS = Path(__file__).parent / "results" / f"{Path(__file__).stem}.json"
+MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
+MODELS: dict[str, tuple[tuple[int, ...], int]] = {  # name -> shape of an example, batch
+    "lenet-300-100": (MNIST, 100),
+    "lenet-5": (MNIST, 100),
+    "mlp:1024-1024": (CIFAR, 100),
+    "alexnet-s": (CIFAR, 64),
+    "alexnet-b": (CIFAR, 64),
+    "vgg-c": (CIFAR, 64),
+    "vgg-d": (CIFAR, 64),
+    "vgg-like": (CIFAR, 64),
+    "wrn-16-2": (CIFAR, 64),
+    "wrn-28-2": (CIFAR, 32),
+    "wrn-16-8": (CIFAR, 16),
+    "resnet18": (CIFAR, 32),
+    "resnet50": ((3, 64, 64), 16),
+}
+DENSITY = 0.05
+
+
+def recipe_of(name: str, **more: Any) -> tuple[Recipe, Sizes]:
+    """A recipe for noise, of which no training diverges."""
+    shape, batch = MODELS[name]
+    recipe = Recipe(model=name, density=DENSITY, batch_size=batch, lr=1e-3, **more)
+    return recipe, Sizes("noise", shape, 10, 8 * batch)
+
+
+class Real:
+    """A real network that steps as `tithe train` does."""
+
+    def __init__(self, name: str, density: float | None, scout: bool) -> None:
+        self.recipe, sizes = recipe_of(name)
+        self.data = planning.noise(self.recipe, sizes)
+        network = dense_network(self.recipe, self.data) if density is None else None
+        self.model = sparse_model(self.recipe, self.data) if network is None else network.model
+        self.optimizer = optimizer_for(self.recipe, self.model.parameters())
+        every = 6 if scout else 1000
+        self.method = None
+        if density is not None:
+            how: Any = {"every": every, "total_steps": 10 * every, "scout_steps": 2}
+            self.method = SparseMomentum(self.model, self.optimizer, **how)
+        normalise = planning.normalisation(self.data.x_train)
+        raw, self.y = next(epoch_batches(self.data.x_train, self.data.y_train, self.recipe, 1))
+        self.x = normalise(raw)
+
+    def held(self) -> int:
+        """Bytes alive between two steps."""
+        scouts = self.method.scout_bytes() if self.method else 0
+        return footprint(self.model, self.optimizer, scouts).total + self.x.nbytes + self.y.nbytes
+
+    def step(self) -> None:
+        outputs = self.model(self.x)
+        planning._loss(outputs, self.y).backward()
+        self.optimizer.step()
+        if self.method is not None:
+            self.method.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def peak(self) -> int:
+        """Most bytes alive in the next step."""
+        held = self.held()
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=False) as profiler:
+            self.step()
+        events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+        alive = highest = 0
+        for event in sorted(events, key=lambda event: event.start_ns()):
+            alive += event.nbytes()
+            highest = max(highest, alive)
+        return held + highest
+
+    def flop(self) -> int:
+        """FLOP of the next step."""
+        with FlopCounterMode(display=False) as counter:
+            self.step()
+        return counter.get_total_flops()
+
+
+def rehearsal(name: str, density: float | None) -> dict[Kind, Any]:
+    """The plan's steps, scouting where the network is sparse."""
+    recipe, sizes = recipe_of(name, epochs=9, rewire_every=30)
+    return rehearsed(planning.work(recipe, sizes), density).steps
+
+
+def cases(name: str) -> Iterator[tuple[str, float | None, bool]]:
+    """What is compared of a model."""
+    yield "dense", None, False
+    yield "sparse", DENSITY, False
+    yield "sparse, scouting", DENSITY, True
+
+
+def compare_flop(name: str) -> Iterator[dict[str, Any]]:
+    """Planned and counted FLOP of a step."""
+    for what, density, scouting in cases(name):
+        steps = rehearsal(name, density)
+        planned = next(step.flop for kind, step in steps.items() if kind.scouting == scouting)
+        real = Real(name, density, scouting)
+        for _ in range(4 if scouting else 1):
+            real.step()
+        yield row(name, what, planned, real.flop(), "FLOP")
+
+
+def compare_memory(name: str) -> Iterator[dict[str, Any]]:
+    """Planned and measured peaks."""
+    for what, density, scouting in cases(name):
+        steps = rehearsal(name, density)
+        planned = next(step.peak for kind, step in steps.items() if kind.scouting == scouting)
+        real = Real(name, density, scouting)
+        for _ in range(4 if scouting else 2):  # the fifth and the sixth scout, the sixth rewires
+            real.step()
+        yield row(name, what, planned, real.peak(), "B")
+        if scouting:
+            yield row(name, "sparse, rewiring", planned, real.peak(), "B")
+
+
+def compare_seconds(name: str, train_seconds: float) -> Iterator[dict[str, Any]]:
+    """Planned and measured seconds of a training."""
+    for half in ("sparse", "dense"):
+        recipe, sizes = recipe_of(name, epochs=4, rewire_every=None)
+        probe = planning.measured(replace(recipe, scout_steps=8), planning.noise(recipe, sizes), 100)
+        step = (probe.sparse if half == "sparse" else probe.dense).step
+        steps_an_epoch = min(max(round(train_seconds / 4 / step), 12), 600)
+        recipe = replace(recipe, rewire_every=steps_an_epoch, scout_steps=max(steps_an_epoch // 5, 2))
+        sizes = replace(sizes, examples=steps_an_epoch * recipe.batch_size)
+        data = planning.noise(recipe, sizes)
+        many = torch.arange(sizes.examples) % len(data.y_train)  # the noise again and again: enough for the clock
+        data = replace(data, x_train=data.x_train[many], y_train=data.y_train[many])
+        work = planning.work(recipe, sizes)
+        plan = priced(work, times=planning.measured(recipe, data, work.calendar.total))
+        planned = getattr(plan, half).seconds
+        network = sparse_network(recipe, data) if half == "sparse" else dense_network(recipe, data)
+        with tempfile.TemporaryDirectory() as folder:
+            training = Training(half, network, data, recipe, Path(folder), {}, lambda tick: None)
+            training.run()
+        found = row(name, half, planned.value, training.seconds, "s")
+        yield found | {"interval": [planned.least, planned.most], "steps": training.step}
+
+
+def row(model: str, what: str, planned: float, came: float, unit: str) -> dict[str, Any]:
+    """One comparison, printed."""
+    print(
+        f"{model:<16} {what:<18} planned {planned:>16,.6g} {unit:<5} came {came:>16,.6g}  ratio {came / planned:.4f}",
+        flush=True,
+    )
+    return {"model": model, "what": what, "unit": unit, "planned": planned, "came": came, "ratio": came / planned}
+
+
+def main() -> None:
+    """Compare, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--only", nargs="+", choices=("flop", "memory", "seconds"), default=["flop", "memory", "seconds"]
+    )
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--train-seconds", type=float, default=20)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for part in given.only:
+        compare = {"flop": compare_flop, "memory": compare_memory}.get(part)
+        rows = [
+            row
+            for name in given.models
+            for row in (compare(name) if compare else compare_seconds(name, given.train_seconds))
+        ]
+        worst = max(abs(row["ratio"] - 1) for row in rows)
+        print(f"{part}: at most {worst:.1%} away\n")
+        results[part] = {"known": "measured", "furthest": worst, "machine": machine(), "rows": rows}
+        write_json(RESULTS, results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""A training step rehearsed on fake tensors: the model's own code, autograd and the optimizer run, and nothing is
+allocated or computed, but FLOP are counted and it is seen what would be alive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.optim import Optimizer
+
+from tithe.cost.live import Live
+from tithe.cost.memory import Footprint, footprint
+from tithe.errors import UsageError
+from tithe.nn import SparseConv2d, sparse_layers
+from tithe.nn.convert import hollow
+from tithe.nn.dense_gradient import COPIED, LEAST_LENGTH, takes
+from tithe.nn.layer import SparseLayer
+from tithe.ops import dispatch
+from tithe.scout import Average, Scout, average_of
+
+MakeOptimizer = Callable[[Any], Optimizer]  # takes the parameters
+Loss = Callable[[Any, Any], Tensor]  # takes outputs and targets
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one training step takes."""
+
+    flop: int
+    peak: int  # B, most that is alive at one moment
+    held: Footprint  # weights, indices, gradients, optimizer state, accumulators, after the optimizer's step
+    activations: int  # B, most that is alive beside those
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """How to make a model sparse: arguments of `sparsify`."""
+
+    density: float
+    budget: str | Mapping[str, float] = "erk"
+    keep_dense: tuple[str | type[nn.Module], ...] = ()
+
+
+class Rehearsal:
+    """A fake twin of a model and of its optimizer, ready to step.
+
+    Args:
+        model: on any device, "meta" too; it is only looked at.
+        optimizer: makes the optimizer from the parameters.
+        sparse: how to make it sparse; None trains it as it is.
+        loss: of outputs and targets.
+        bf16: whether the passes run under torch.autocast("cpu", torch.bfloat16).
+        kernels: whether the sparse kernels run; else each layer makes its dense weight for the time of a call. FLOP are
+            counted as the kernels do them all the same.
+
+    Raises:
+        UsageError: as `sparsify`; or the model has nothing to train.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: MakeOptimizer,
+        sparse: Sparse | None,
+        loss: Loss,
+        bf16: bool = False,
+        kernels: bool = True,
+    ) -> None:
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise UsageError("the model has no parameters to train; give another one.")
+        self._mode, self._live = FakeTensorMode(), Live(self._rose)
+        self._loss, self._bf16 = loss, bf16
+        self._scouts: dict[str, _FakeScout] = {}
+        self._activations = 0
+        self._base: int | None = None  # B, what a step finds
+        with self._mode, self._live:
+            self.model = _fake_twin(model)
+            if sparse is not None:
+                self.model = hollow(self.model, sparse.density, sparse.budget, sparse.keep_dense)
+            self.layers = sparse_layers(self.model)
+            for layer in self.layers.values():
+                _as_really_computed(layer, kernels)
+            self._parameters = list(self.model.parameters())
+            self.optimizer = optimizer(self._parameters)
+            self._make_state()
+
+    def nnz(self) -> int:
+        """Existing weights of the sparse layers."""
+        return sum(layer.nnz for layer in self.layers.values())
+
+    def step(self, x: Tensor, y: Any, scouting: bool = False) -> Step:
+        """One step with optimizer state; x and y are looked at for shape and dtype only."""
+        with self._mode, self._live:
+            x, y = _fake(x), _fake(y)
+            with self._scouted(scouting):
+                self._live.restart()
+                self._base, self._activations = self._held().total, 0
+                held = self._run(x, y)
+                self._base = None
+        return Step(self._live.flop, self._live.peak, held, self._activations)
+
+    def _make_state(self) -> None:
+        """An optimizer makes its state in its first step."""
+        for parameter in self._parameters:
+            parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _run(self, x: Tensor, y: Any) -> Footprint:
+        """As `tithe train` steps: outputs and loss live until the end, gradients are freed then."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+            outputs = self.model(x)
+        loss = self._loss(outputs, y)
+        loss.backward()
+        self.optimizer.step()
+        for name, scout in self._scouts.items():
+            scout.fold(average_of(self.optimizer, self.layers[name].values), 1)
+        held = self._held()
+        self.optimizer.zero_grad(set_to_none=True)
+        return held
+
+    @contextlib.contextmanager
+    def _scouted(self, scouting: bool) -> Iterator[None]:
+        if scouting:
+            for name, layer in self.layers.items():
+                average = average_of(self.optimizer, layer.values)
+                self._scouts[name] = _FakeScout(layer, average, self._live)
+        try:
+            yield
+        finally:
+            for scout in self._scouts.values():
+                scout.stop()
+            self._scouts = {}
+
+    def _held(self) -> Footprint:
+        return footprint(self.model, self.optimizer, sum(scout.nbytes() for scout in self._scouts.values()))
+
+    def _rose(self, alive: int) -> None:
+        """At a new peak: what of it is neither there between steps nor a gradient."""
+        if self._base is not None:
+            gradients = sum(p.grad.nbytes for p in self._parameters if p.grad is not None)
+            self._activations = max(self._activations, alive - self._base - gradients)
+
+
+class _FakeScout(Scout):
+    """Scouts in shapes only. A dense gradient is made a few rows at a time, and a convolution's in pieces of those:
+    here the first rows and the first piece stand for all, and FLOP are those of the whole."""
+
+    def __init__(self, layer: SparseLayer, average: Average, live: Live) -> None:
+        super().__init__(layer, average)
+        self._live = live
+
+    def _factor(self) -> float:
+        return 1.0
+
+    def _tiles(self) -> Iterable[slice]:
+        return itertools.islice(super()._tiles(), 1)
+
+    def _weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
+        before, layer = self._live.flop, self.layer
+        if isinstance(layer, SparseConv2d) and layer.rows_are_separate and layer.dilation == (1, 1):
+            gradient = _convolutions(layer, x, dy, rows)
+        else:
+            gradient = super()._weight_gradient(x, dy, rows)
+        if layer.rows_are_separate:
+            self._live.flop = before + 2 * math.prod(layer.matrix_shape) * (dy.numel() // dy.shape[1])
+        return gradient
+
+
+def _convolutions(layer: SparseConv2d, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
+    """A convolution's dense gradient: what is alive while it is made."""
+    gradient = layer.values.new_zeros(dy[:, rows].shape[1], layer.matrix_shape[1])
+    if not takes(x, dy):  # torch's own, which brings both into a layout with channels in blocks of 16
+        dy = dy[:, rows].contiguous()
+        _copies = x.contiguous(), dy.new_empty(dy.numel() // dy.shape[1] * -(-dy.shape[1] // 16) * 16)
+        return gradient
+    top, left = layer._padding
+    _image = nn.functional.pad(x.movedim(0, -1), (0, 0, left, left, top, top))
+    columns, positions = gradient.shape[1], dy.numel() // dy.shape[1]
+    length = min(max(COPIED // columns, LEAST_LENGTH), positions)  # of a piece
+    _piece = x.new_empty(length * gradient.shape[0]), x.new_empty(length * columns)
+    return gradient
+
+
+def _fake_twin(model: nn.Module) -> nn.Module:
+    """A copy of the model whose parameters and buffers are fake tensors on the CPU; the model's own are not read."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): _fake(tensor) for tensor in tensors})
+
+
+def _fake(given: Any) -> Any:
+    if not isinstance(given, Tensor):
+        return given
+    twin = torch.empty_strided(given.size(), given.stride(), dtype=given.dtype)
+    return nn.Parameter(twin, given.requires_grad) if isinstance(given, nn.Parameter) else twin
+
+
+def _as_really_computed(layer: SparseLayer, kernels: bool) -> None:
+    """Let the layer hold what the kernels hold, or the reference, neither of which runs on fake tensors."""
+    plain, hold = type(layer).sparse_forward, _Innermost if kernels else _DenseWeight
+    layer.sparse_forward = lambda x: plain(layer, hold.apply(x, layer.matrix_shape))  # type: ignore[method-assign]
+
+
+class _Innermost(torch.autograd.Function):
+    """x with the batch innermost in memory; keeps for the backward pass the x it was given too, as the kernels do."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, shape: tuple[int, int]) -> Tensor:  # type: ignore[override]
+        ctx.moved = not x.movedim(0, -1).is_contiguous()
+        if not ctx.moved:
+            return x.view_as(x)
+        ctx.save_for_backward(x)
+        return dispatch.batch_first(dispatch.batch_innermost(x))
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return dy.contiguous() if ctx.moved else dy, None
+
+
+class _DenseWeight(torch.autograd.Function):
+    """x itself; makes a dense weight for a moment, and in the backward pass its gradient too, as the reference does."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, shape: tuple[int, int]) -> Tensor:  # type: ignore[override]
+        ctx.shape = shape
+        _weight = x.new_empty(shape)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        _weight, _gradient = dy.new_empty(ctx.shape), dy.new_empty(ctx.shape)
+        return dy, None
