@@ -5,13 +5,13 @@ For every built-in model, dense and at 5 % density:
 - FLOP: those of a plain and of a scouting step, planned beside what torch's counter sees in a real one.
 - memory: the most bytes alive in a plain and in a scouting step, planned beside what torch's memory profiler sees its
   CPU allocator give out (every allocation and release, workspaces of operators included); for the sparse half also in
-  the step that rewires, which the plan takes to need no more than a scouting step.
+  the step that rewires.
 - seconds: a training on noise, several epochs with rewirings, planned from a few measured steps beside the clock. This
   part means something on a quiet machine only.
 
     python benchmarks/plans_say_what_training_takes.py [--only flop memory seconds] [--models NAME ...]
 
-Each part replaces its own section of the results.
+Each part replaces its own section of the results, of the models that are given.
 """
 
 from __future__ import annotations
@@ -25,20 +25,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
-from tithe.cost.calendar import Kind
-from tithe.cost.half import rehearsed
-from tithe.cost.memory import footprint
+from tithe.cost.half import Rehearsed, rehearsed
 from tithe.cost.priced import priced
+from tithe.cost.rehearsal import rewiring_peak
 from tithe.methods import SparseMomentum
 from tithe.train import planning
 from tithe.train.batches import epoch_batches
 from tithe.train.data.sizes import Sizes
 from tithe.train.files import write_json
 from tithe.train.loop import Training
-from tithe.train.network import dense_network, optimizer_for, sparse_model, sparse_network
+from tithe.train.network import dense_model, dense_network, optimizer_for, sparse_model, sparse_network
 from tithe.train.recipe import Recipe
 from tithe.train.results import machine
 
@@ -48,6 +47,7 @@ MODELS: dict[str, tuple[tuple[int, ...], int]] = {  # name -> shape of an exampl
     "lenet-300-100": (MNIST, 100),
     "lenet-5": (MNIST, 100),
     "mlp:1024-1024": (CIFAR, 100),
+    "mlp:4096-4096": (CIFAR, 16),  # much more weights than activations
     "alexnet-s": (CIFAR, 64),
     "alexnet-b": (CIFAR, 64),
     "vgg-c": (CIFAR, 64),
@@ -69,28 +69,28 @@ def recipe_of(name: str, **more: Any) -> tuple[Recipe, Sizes]:
     return recipe, Sizes("noise", shape, 10, 8 * batch)
 
 
+def batch_of(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise and labels."""
+    recipe, sizes = recipe_of(name)
+    data = planning.noise(recipe, sizes)
+    raw, labels = next(epoch_batches(data.x_train, data.y_train, recipe, 1))
+    return planning.normalisation(data.x_train)(raw), labels
+
+
 class Real:
     """A real network that steps as `tithe train` does."""
 
-    def __init__(self, name: str, density: float | None, scout: bool) -> None:
+    def __init__(self, name: str, density: float | None, scout: bool, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
         self.recipe, sizes = recipe_of(name)
-        self.data = planning.noise(self.recipe, sizes)
-        network = dense_network(self.recipe, self.data) if density is None else None
-        self.model = sparse_model(self.recipe, self.data) if network is None else network.model
+        data = planning.noise(self.recipe, replace(sizes, examples=1))
+        self.model = dense_model(self.recipe, data) if density is None else sparse_model(self.recipe, data)
         self.optimizer = optimizer_for(self.recipe, self.model.parameters())
         every = 6 if scout else 1000
         self.method = None
         if density is not None:
             how: Any = {"every": every, "total_steps": 10 * every, "scout_steps": 2}
             self.method = SparseMomentum(self.model, self.optimizer, **how)
-        normalise = planning.normalisation(self.data.x_train)
-        raw, self.y = next(epoch_batches(self.data.x_train, self.data.y_train, self.recipe, 1))
-        self.x = normalise(raw)
-
-    def held(self) -> int:
-        """Bytes alive between two steps."""
-        scouts = self.method.scout_bytes() if self.method else 0
-        return footprint(self.model, self.optimizer, scouts).total + self.x.nbytes + self.y.nbytes
+        self.x, self.y = batch
 
     def step(self) -> None:
         outputs = self.model(self.x)
@@ -100,18 +100,6 @@ class Real:
             self.method.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def peak(self) -> int:
-        """Most bytes alive in the next step."""
-        held = self.held()
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=False) as profiler:
-            self.step()
-        events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-        alive = highest = 0
-        for event in sorted(events, key=lambda event: event.start_ns()):
-            alive += event.nbytes()
-            highest = max(highest, alive)
-        return held + highest
-
     def flop(self) -> int:
         """FLOP of the next step."""
         with FlopCounterMode(display=False) as counter:
@@ -119,10 +107,10 @@ class Real:
         return counter.get_total_flops()
 
 
-def rehearsal(name: str, density: float | None) -> dict[Kind, Any]:
+def rehearsal(name: str, density: float | None) -> Rehearsed:
     """The plan's steps, scouting where the network is sparse."""
     recipe, sizes = recipe_of(name, epochs=9, rewire_every=30)
-    return rehearsed(planning.work(recipe, sizes), density).steps
+    return rehearsed(planning.work(recipe, sizes), density)
 
 
 def cases(name: str) -> Iterator[tuple[str, float | None, bool]]:
@@ -135,25 +123,47 @@ def cases(name: str) -> Iterator[tuple[str, float | None, bool]]:
 def compare_flop(name: str) -> Iterator[dict[str, Any]]:
     """Planned and counted FLOP of a step."""
     for what, density, scouting in cases(name):
-        steps = rehearsal(name, density)
+        steps = rehearsal(name, density).steps
         planned = next(step.flop for kind, step in steps.items() if kind.scouting == scouting)
-        real = Real(name, density, scouting)
+        real = Real(name, density, scouting, batch_of(name))
         for _ in range(4 if scouting else 1):
             real.step()
         yield row(name, what, planned, real.flop(), "FLOP")
 
 
+def peaks(name: str, density: float | None, scout: bool, steps: int) -> list[int]:
+    """Most bytes alive in each of the first steps. All is profiled from the beginning: of what is older the profiler
+    does not see the end."""
+    batch = batch_of(name)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=False) as profiler:
+        real = Real(name, density, scout, batch)
+        for _ in range(steps):
+            with record_function("one step"):
+                real.step()
+    events = sorted(profiler.profiler.kineto_results.events(), key=lambda event: event.start_ns())
+    starts = [event.start_ns() for event in events if event.name() == "one step"]
+    alive, highest = sum(tensor.nbytes for tensor in batch), [0] * steps
+    for event in events:
+        if event.name() == "[memory]":
+            alive += event.nbytes()
+            step = sum(start <= event.start_ns() for start in starts) - 1
+            if step >= 0:
+                highest[step] = max(highest[step], alive)
+    return highest
+
+
 def compare_memory(name: str) -> Iterator[dict[str, Any]]:
     """Planned and measured peaks."""
     for what, density, scouting in cases(name):
-        steps = rehearsal(name, density)
-        planned = next(step.peak for kind, step in steps.items() if kind.scouting == scouting)
-        real = Real(name, density, scouting)
-        for _ in range(4 if scouting else 2):  # the fifth and the sixth scout, the sixth rewires
-            real.step()
-        yield row(name, what, planned, real.peak(), "B")
-        if scouting:
-            yield row(name, "sparse, rewiring", planned, real.peak(), "B")
+        found = rehearsal(name, density)
+        planned = next(step for kind, step in found.steps.items() if kind.scouting == scouting)
+        if not scouting:
+            yield row(name, what, planned.peak, peaks(name, density, scouting, 3)[-1], "B")
+            continue
+        *_, scouted, rewired = peaks(name, density, scouting, 6)  # the fifth and the sixth scout, the sixth rewires
+        yield row(name, what, planned.peak, scouted, "B")
+        rewiring = rewiring_peak(found.nnz, planned.end, planned.held.optimizer, planned.held.scouting)
+        yield row(name, "sparse, rewiring", max(planned.peak, rewiring), rewired, "B")
 
 
 def compare_seconds(name: str, train_seconds: float) -> Iterator[dict[str, Any]]:
@@ -201,11 +211,9 @@ def main() -> None:
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for part in given.only:
         compare = {"flop": compare_flop, "memory": compare_memory}.get(part)
-        rows = [
-            row
-            for name in given.models
-            for row in (compare(name) if compare else compare_seconds(name, given.train_seconds))
-        ]
+        rows = [row for row in results.get(part, {"rows": []})["rows"] if row["model"] not in given.models]
+        for name in given.models:
+            rows += compare(name) if compare else compare_seconds(name, given.train_seconds)
         worst = max(abs(row["ratio"] - 1) for row in rows)
         print(f"{part}: at most {worst:.1%} away\n")
         results[part] = {"known": "measured", "furthest": worst, "machine": machine(), "rows": rows}

@@ -23,7 +23,8 @@ def test_json_is_one_object_and_the_same_as_the_report(tithe: Tithe, tmp_path):
     report = outcome.report
     assert report == json.loads((out / "report.json").read_text())
     assert set(report) == {
-        *("format", "tithe", "data", "model", "method", "recipe", "machine", "sparse", "dense", "ratios", "units"),
+        *("format", "tithe", "data", "model", "method", "recipe", "machine", "plan", "sparse", "dense", "ratios"),
+        "units",
     }
     assert (report["data"]["name"], report["model"], report["method"]) == ("digits", "mlp:24-16", "sparse-momentum")
     for half in ("sparse", "dense"):

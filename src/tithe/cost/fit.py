@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tithe.budget import counts
 from tithe.cost.figure import Figure
-from tithe.cost.half import Half, Work
+from tithe.cost.half import Half, Rehearsed, Work
+from tithe.cost.rehearsal import Step, rewiring_peak
+from tithe.errors import UsageError
 
 ON_CHIP = Figure(300e6, "B", "assumed", source="an accelerator of 2020 with 300 MB on chip")
-_DIGITS = 3
+DIGITS = 3  # of the density that fits
+_HALVINGS = 40
 
 
 @dataclass(frozen=True)
@@ -30,63 +35,85 @@ class Fit:
 
 
 def fit(peaks: Peaks, memory: Figure, sparse: Half, dense: Half) -> Fit:
-    """Whether it fits; the largest density by interpolation between two rehearsed ones, then rehearsed itself.
-
-    Memory rises with the density along a line: each weight has its value, three indices, gradient and optimizer state.
-    """
+    """Whether it fits, and which density would."""
     room = memory.value
     return Fit(
         memory,
         dense=dense.peak.value <= room,
         sparse=sparse.steady.value <= room,
         scouting=sparse.peak.value <= room,
-        density=_largest(peaks, room, scouting=True),
-        density_without_scouting=_largest(peaks, room, scouting=False),
+        density=_largest(peaks.at, room),
+        density_without_scouting=_largest(peaks.steady, room),
     )
 
 
 class Peaks:
-    """Peak bytes over density; rehearses each density once."""
+    """Peak bytes over density: steps are rehearsed at two densities; between and beyond them what a step holds goes
+    with the number of weights, each of which has its value, three indices, a gradient and optimizer state."""
 
-    def __init__(self, work: Work, known: Half) -> None:
-        self._work = work
-        self._found = {known.density: (known.steady.value, known.peak.value)}
-        self._batch = max(kind.batch for kind in work.calendar.steps)
-        self._scouts = any(kind.scouting for kind in work.calendar.steps)
-        self.known = known.density
-        self.other = known.density / 2 if known.density > 0.5 else 1.0
+    def __init__(self, work: Work, found: Rehearsed) -> None:
+        self._work, self._shapes = work, found.shapes
+        self._logical = sum(map(math.prod, found.shapes.values()))
+        self._here = found
+        self._there: tuple[int, dict[bool, Step]] | None = None  # weights, steps
 
-    def at(self, density: float, scouting: bool) -> float:
-        """Bytes, outside scouting or at every moment."""
-        if density not in self._found:
-            twin = self._work.rehearsal(density)
-            steady = twin.step(*self._work.batch(self._batch)).peak
-            peak = twin.step(*self._work.batch(self._batch), scouting=True).peak if self._scouts else steady
-            self._found[density] = (steady, max(steady, peak))
-        return self._found[density][scouting]
+    def steady(self, density: float) -> float:
+        """Without scouting and rewiring."""
+        return self._between(density, False, lambda step: step.peak)
+
+    def at(self, density: float) -> float:
+        """At every moment."""
+        if not any(kind.scouting for kind in self._work.calendar.steps):
+            return self.steady(density)
+        parts = (lambda s: s.end, lambda s: s.held.optimizer, lambda s: s.held.scouting)
+        end, optimizer, scouting = (self._between(density, True, part) for part in parts)
+        rewiring = rewiring_peak(self._nnz(density), end, optimizer, scouting)
+        return max(self.steady(density), self._between(density, True, lambda step: step.peak), rewiring)
+
+    def _nnz(self, density: float) -> list[int]:
+        return list(counts(self._shapes, density, self._work.sparse.budget).values())
+
+    def _between(self, density: float, scouting: bool, of: Callable[[Step], float]) -> float:
+        here = next((s for kind, s in self._here.steps.items() if kind.scouting == scouting), None)
+        if here is None:  # all steps scout
+            here = next(iter(self._here.steps.values()))
+        weights, there = self._other()
+        known = sum(self._here.nnz)
+        slope = (of(there[scouting]) - of(here)) / (weights - known)
+        return of(here) + slope * (sum(self._nnz(density)) - known)
+
+    def _other(self) -> tuple[int, dict[bool, Step]]:
+        if self._there is None:
+            twin = self._work.rehearsal(self._here.density / 2 if self._here.density > 0.5 else 1.0)
+            batch = self._work.batch(max(kind.batch for kind in self._work.calendar.steps))
+            self._there = (
+                sum(twin.nnz()),
+                {scouting: twin.step(*batch, scouting=scouting) for scouting in (False, True)},
+            )
+        return self._there
 
 
-def _largest(peaks: Peaks, room: float, scouting: bool) -> float | None:
-    """The largest density with three digits that fits; None where not even the smallest does."""
-    here, there = (peaks.at(density, scouting) for density in (peaks.known, peaks.other))
-    slope = (there - here) / (peaks.other - peaks.known)
-    density = min(peaks.known + (room - here) / slope, 1.0) if slope > 0 else float(here <= room)
-    for _ in range(4):
-        density = _rounded_down(density)
-        if density <= 0:
-            return None
+def _largest(peak: Callable[[float], float], room: float) -> float | None:
+    """The largest density with three digits that fits; None where not even the smallest does. Peaks rise with it."""
+
+    def fits(density: float) -> bool:
         try:
-            excess = peaks.at(density, scouting) - room
-        except ValueError:  # fewer weights than layers
-            return None
-        if excess <= 0:
-            return density
-        density -= max(excess / slope, density * 10**-_DIGITS) if slope > 0 else density
-    return None
+            return peak(density) <= room
+        except UsageError:  # fewer weights than layers
+            return False
+
+    if fits(1.0):
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = math.sqrt(low * high) if low else high / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    low = _rounded_down(low)
+    return low if low and fits(low) else None
 
 
 def _rounded_down(density: float) -> float:
     if density <= 0:
         return 0.0
-    step = 10.0 ** (math.floor(math.log10(density)) + 1 - _DIGITS)
+    step = 10.0 ** (math.floor(math.log10(density)) + 1 - DIGITS)
     return min(round(math.floor(density / step + 1e-9) * step, 12), 1.0)

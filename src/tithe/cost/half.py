@@ -13,7 +13,7 @@ from tithe.cost.calendar import Calendar, Kind
 from tithe.cost.calibrate import StepTimes
 from tithe.cost.figure import Figure
 from tithe.cost.rates import Cost, Rates
-from tithe.cost.rehearsal import Loss, MakeOptimizer, Rehearsal, Sparse, Step
+from tithe.cost.rehearsal import Loss, MakeOptimizer, Rehearsal, Sparse, Step, rewiring_peak
 
 CATEGORIES = ("weights", "indices", "gradients", "optimizer", "activations", "scouting")
 SPARSE_SHARE = Figure(
@@ -54,7 +54,7 @@ class Half:
     held: Figure  # B: all of that but activations and scouting
     held_peak: Figure  # B: but activations
     steady: Figure  # B: most that is alive at one moment outside scouting
-    peak: Figure  # B: and while scouting
+    peak: Figure  # B: and while scouting and rewiring
     step_flop: Figure  # of a full batch, without scouting
     scouting_step_flop: Figure
     flop: Figure  # of the whole training, all workers
@@ -78,6 +78,8 @@ class Rehearsed:
     steps: dict[Kind, Step]  # full batches first, those without scouting before those with it
     density: float
     weights: int
+    nnz: list[int]  # of each sparse layer
+    shapes: dict[str, tuple[int, ...]]  # of their weights
 
 
 def rehearsed(work: Work, density: float | None, dense: Rehearsed | None = None) -> Rehearsed:
@@ -96,9 +98,11 @@ def rehearsed(work: Work, density: float | None, dense: Rehearsed | None = None)
             steps[kind] = replace(full, flop=full.flop // ordered[0].batch * kind.batch)
         else:
             steps[kind] = twin.step(*work.batch(kind.batch), scouting=kind.scouting)
-    logical = sum(math.prod(layer.weight_shape) for layer in twin.layers.values())
+    shapes = {name: layer.weight_shape for name, layer in twin.layers.items()}
+    logical = sum(map(math.prod, shapes.values()))
     weights = sum(p.numel() for p in twin.model.parameters())
-    return Rehearsed(density is not None, steps, twin.nnz() / logical if logical else 1.0, weights)
+    nnz = twin.nnz()
+    return Rehearsed(density is not None, steps, sum(nnz) / logical if logical else 1.0, weights, nnz, shapes)
 
 
 def _goes_with_batch(found: Rehearsed) -> bool:
@@ -138,7 +142,7 @@ def half(
         held=_counted(plain.held.total - plain.held.scouting),
         held_peak=_counted(max(plain.held.total, scout.held.total)),
         steady=Figure(plain.peak, "B", "modelled", source=_ACTIVATIONS),
-        peak=Figure(max(plain.peak, scout.peak), "B", "modelled", source=_ACTIVATIONS),
+        peak=Figure(_peak(plain, scout, found, work.calendar.rewirings), "B", "modelled", source=_ACTIVATIONS),
         step_flop=Figure(flops[first], "FLOP", "counted", source=_REHEARSED),
         scouting_step_flop=Figure(flops[scouting], "FLOP", "counted", source=_REHEARSED),
         flop=flop,
@@ -147,6 +151,13 @@ def half(
         cost=rates.of_seconds(seconds),
         seconds=seconds,
     )
+
+
+def _peak(plain: Step, scout: Step, found: Rehearsed, rewirings: int) -> float:
+    if not (rewirings and found.sparse):
+        return plain.peak
+    rewiring = rewiring_peak(found.nnz, scout.end, scout.held.optimizer, scout.held.scouting)
+    return max(plain.peak, scout.peak, rewiring)
 
 
 def _kind(kind: Kind, sparse: bool) -> Kind:

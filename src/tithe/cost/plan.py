@@ -126,14 +126,14 @@ def optimizer_called(optimizer: str | MakeOptimizer) -> MakeOptimizer:
 
 def scout_window(make: MakeOptimizer, every: int) -> int:
     """How many steps `SparseMomentum` scouts before a rewiring with this optimizer."""
-    values = nn.Parameter(torch.zeros(1))
+    values = nn.Parameter(torch.zeros(1, device="cpu"))
     return window(make([values]), [values], every)
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor | None) -> Tensor:
     """Over the last dimension of outputs [..., classes], in float32; without targets [...], all are class 0."""
     flat = outputs.flatten(0, -2)
-    wanted = torch.zeros(flat.shape[0], dtype=torch.int64) if targets is None else targets.flatten()
+    wanted = flat.new_zeros(flat.shape[0], dtype=torch.int64) if targets is None else targets.flatten()
     return F.cross_entropy(flat.float(), wanted)
 
 

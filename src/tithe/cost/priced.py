@@ -36,7 +36,7 @@ class Plan:
     sparse: Half
     dense: Half
     fit: Fit | None  # None: no memory is known
-    on_chip: Fit
+    on_chip: Fit | None  # None: not asked
     steps: int  # of each worker
     scouting_steps: int  # of them
     rewirings: int
@@ -60,7 +60,7 @@ class Plan:
             "sparse": self.sparse.json(),
             "dense": self.dense.json(),
             "fit": self.fit.json() if self.fit else None,
-            "on_chip": self.on_chip.json(),
+            "on_chip": self.on_chip.json() if self.on_chip else None,
             "steps": self.steps,
             "scouting_steps": self.scouting_steps,
             "rewirings": self.rewirings,
@@ -97,6 +97,7 @@ def priced(
     workers: int = 1,
     device_memory: str | float | None = None,
     rates: Mapping[str, Any] | None = None,
+    fits: bool = True,
 ) -> Plan:
     """The plan of this work.
 
@@ -107,6 +108,7 @@ def priced(
         workers: how many devices share each epoch.
         device_memory: of one device, "24GB" or bytes; by default the hardware's.
         rates: arguments of `Rates.on`.
+        fits: whether to look for the densities that fit, which takes most of the time.
 
     Raises:
         UsageError: an unknown name, a number out of range, or a model whose code cannot be followed without numbers.
@@ -120,12 +122,12 @@ def priced(
         dense = half(work, dense_steps, known, times.dense if times else None)
         computed_densely = None if device.kernels else dense_steps
         sparse = half(work, sparse_steps, known, times.sparse if times else None, computed_densely)
-        peaks = Peaks(work, sparse)
+        peaks = Peaks(work, sparse_steps)
         return Plan(
             sparse=sparse,
             dense=dense,
-            fit=fit(peaks, memory, sparse, dense) if memory else None,
-            on_chip=fit(peaks, ON_CHIP, sparse, dense),
+            fit=fit(peaks, memory, sparse, dense) if memory and fits else None,
+            on_chip=fit(peaks, ON_CHIP, sparse, dense) if fits else None,
             steps=work.calendar.total,
             scouting_steps=work.calendar.scouting,
             rewirings=work.calendar.rewirings,

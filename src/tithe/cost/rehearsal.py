@@ -8,7 +8,7 @@ import contextlib
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,10 @@ from tithe.nn.layer import SparseLayer
 from tithe.ops import dispatch
 from tithe.scout import Average, Scout, average_of
 
+# Bytes that a rewiring takes for a weight of the largest layer while it chooses, and while it makes the new layer; and
+# for each weight of the new layers, which are there before the old ones go: a value and three indices.
+_TO_CHOOSE, _TO_CHANGE, _NEW_LAYER = 17, 35, 16
+
 MakeOptimizer = Callable[[Any], Optimizer]  # takes the parameters
 Loss = Callable[[Any, Any], Tensor]  # takes outputs and targets
 
@@ -39,6 +43,23 @@ class Step:
     peak: int  # B, most that is alive at one moment
     held: Footprint  # weights, indices, gradients, optimizer state, accumulators, after the optimizer's step
     activations: int  # B, most that is alive beside those
+    end: int  # B, alive at its end, before the gradients go
+
+
+def rewiring_peak(nnz: Sequence[int], end: float, optimizer: float, scouting: float) -> float:
+    """Bytes alive in a rewiring. It chooses by numbers, so it cannot be rehearsed: bytes a weight, fitted to torch's
+    memory profiler (benchmarks/plans_say_what_training_takes.py).
+
+    Args:
+        nnz: weights of each sparse layer.
+        end: bytes alive at the end of the step before.
+        optimizer: bytes of its state.
+        scouting: bytes of the accumulators, which go before layers are changed.
+    """
+    largest, total = max(nnz, default=0), sum(nnz)
+    choosing = _TO_CHOOSE * largest + total
+    changing = _NEW_LAYER * total + optimizer + _TO_CHANGE * largest
+    return max(end + choosing, end - scouting + changing)
 
 
 @dataclass(frozen=True)
@@ -82,7 +103,7 @@ class Rehearsal:
         self._scouts: dict[str, _FakeScout] = {}
         self._activations = 0
         self._base: int | None = None  # B, what a step finds
-        with self._mode, self._live:
+        with self._rehearsing():
             self.model = _fake_twin(model)
             if sparse is not None:
                 self.model = hollow(self.model, sparse.density, sparse.budget, sparse.keep_dense)
@@ -93,20 +114,20 @@ class Rehearsal:
             self.optimizer = optimizer(self._parameters)
             self._make_state()
 
-    def nnz(self) -> int:
-        """Existing weights of the sparse layers."""
-        return sum(layer.nnz for layer in self.layers.values())
+    def nnz(self) -> list[int]:
+        """Existing weights of each sparse layer."""
+        return [layer.nnz for layer in self.layers.values()]
 
     def step(self, x: Tensor, y: Any, scouting: bool = False) -> Step:
         """One step with optimizer state; x and y are looked at for shape and dtype only."""
-        with self._mode, self._live:
+        with self._rehearsing():
             x, y = _fake(x), _fake(y)
             with self._scouted(scouting):
                 self._live.restart()
                 self._base, self._activations = self._held().total, 0
-                held = self._run(x, y)
+                held, end = self._run(x, y)
                 self._base = None
-        return Step(self._live.flop, self._live.peak, held, self._activations)
+        return Step(self._live.flop, self._live.peak, held, self._activations, end)
 
     def _make_state(self) -> None:
         """An optimizer makes its state in its first step."""
@@ -115,8 +136,8 @@ class Rehearsal:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _run(self, x: Tensor, y: Any) -> Footprint:
-        """As `tithe train` steps: outputs and loss live until the end, gradients are freed then."""
+    def _run(self, x: Tensor, y: Any) -> tuple[Footprint, int]:
+        """As `tithe train` steps: outputs and loss live until the end; what is held and alive before gradients go."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
             outputs = self.model(x)
         loss = self._loss(outputs, y)
@@ -124,9 +145,15 @@ class Rehearsal:
         self.optimizer.step()
         for name, scout in self._scouts.items():
             scout.fold(average_of(self.optimizer, self.layers[name].values), 1)
-        held = self._held()
+        held, end = self._held(), self._live.alive
         self.optimizer.zero_grad(set_to_none=True)
-        return held
+        return held, end
+
+    @contextlib.contextmanager
+    def _rehearsing(self) -> Iterator[None]:
+        """Tensors that are made have no memory, and are on the CPU, for which the kernels are."""
+        with self._mode, self._live, torch.device("cpu"):
+            yield
 
     @contextlib.contextmanager
     def _scouted(self, scouting: bool) -> Iterator[None]:
@@ -153,7 +180,7 @@ class Rehearsal:
 
 class _FakeScout(Scout):
     """Scouts in shapes only. A dense gradient is made a few rows at a time, and a convolution's in pieces of those:
-    here the first rows and the first piece stand for all, and FLOP are those of the whole."""
+    here the first two and the first piece stand for all, and FLOP are those of the whole."""
 
     def __init__(self, layer: SparseLayer, average: Average, live: Live) -> None:
         super().__init__(layer, average)
@@ -163,7 +190,7 @@ class _FakeScout(Scout):
         return 1.0
 
     def _tiles(self) -> Iterable[slice]:
-        return itertools.islice(super()._tiles(), 1)
+        return itertools.islice(super()._tiles(), 2)  # while the second is made, the first is still there
 
     def _weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
         before, layer = self._live.flop, self.layer
@@ -172,7 +199,8 @@ class _FakeScout(Scout):
         else:
             gradient = super()._weight_gradient(x, dy, rows)
         if layer.rows_are_separate:
-            self._live.flop = before + 2 * math.prod(layer.matrix_shape) * (dy.numel() // dy.shape[1])
+            whole = 2 * math.prod(layer.matrix_shape) * (dy.numel() // dy.shape[1])
+            self._live.flop = before + (whole if rows.start == 0 else 0)
         return gradient
 
 

@@ -88,7 +88,8 @@ def before_training(recipe: Recipe, dataset: Dataset, rates: Mapping[str, Any]) 
     try:
         with torch.random.fork_rng(devices=[]):
             todo = work(recipe, sizes)
-            return priced(todo, times=measured(recipe, dataset, todo.calendar.total), rates=rates).json()
+            times = measured(recipe, dataset, todo.calendar.total)
+            return priced(todo, times=times, rates=rates, fits=False).json()
     except UsageError:
         return None  # what is wrong with model or density is said by whoever makes the network
     except Exception as error:
