@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import grad
 from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from tithe.nn import dense_gradient
 from tithe.nn.dense_gradient import conv2d_dense_dw
