@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
-from tithe import _kernels
+from tithe import ops
 from tithe.ops import dispatch
 
 Pair = tuple[int, int]
@@ -47,7 +47,7 @@ def conv2d_dense_dw(
 ) -> Tensor:
     """[out, in * kh * kw] of `dtype` (x's) from x [N, in, H, W] and dy [N, out, H', W']; one group, no dilation."""
     if _has_kernel(x, dy, stride, dtype or x.dtype):
-        return _by_kernel(x, dy, kernel, padding)
+        return ops.conv2d_dense_dw(dy.float(), x.float(), kernel, padding)  # from bfloat16 perhaps
     image = pad(x.movedim(0, -1), (0, 0, padding[1], padding[1], padding[0], padding[0]))  # [in, H, W, N]
     # A view [in, kh, kw, H', W', N]: what each tap reads.
     read = image.unfold(1, kernel[0], stride[0]).unfold(2, kernel[1], stride[1]).permute(0, 4, 5, 1, 2, 3)
@@ -66,20 +66,8 @@ def _has_kernel(x: Tensor, dy: Tensor, stride: Pair, dtype: torch.dtype) -> bool
         and max(x.shape[1], dy.shape[1]) <= NARROW
         and dtype == torch.float32
         and dispatch.has_stored_kernel(x, dy)
-        and all(t.movedim(0, -1).is_contiguous() for t in (x, dy))
+        and takes(x, dy)
     )
-
-
-def _by_kernel(x: Tensor, dy: Tensor, kernel: Pair, padding: Pair) -> Tensor:
-    batch, channels, height, width = x.shape
-    rows, (x, dy) = dy.shape[1], (x.float(), dy.float())  # from bfloat16 perhaps, and they keep their layout
-    gradient = x.new_empty(rows, channels * kernel[0] * kernel[1])
-    threads = dispatch.threads(gradient.numel(), batch, dy.shape[2] * dy.shape[3])
-    _kernels.conv2d_dense_dw(
-        *(gradient.data_ptr(), dy.data_ptr(), x.data_ptr()),
-        *(rows, channels, height, width, *kernel, *padding, batch, threads),
-    )
-    return gradient
 
 
 def _pieces(dy: Tensor, columns: int) -> Iterator[tuple[slice, slice]]:
