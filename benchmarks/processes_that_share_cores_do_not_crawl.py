@@ -5,14 +5,16 @@ whose first and last layer are sparse and the middle one is torch's own. Alone a
 with two, always on the same two cores. The processes of a run begin together and count the steps that they finish in
 some seconds; the runs take turns, for several rounds. Each process says which OpenMP runtimes it has mapped.
 
+Waiting threads of GNU's OpenMP spin before they sleep, by default for some milliseconds. Every run is made with that
+and with the shorter time that the command `tithe` sets, GOMP_SPINCOUNT=1000.
+
 Two processes crawl if together they do less than half of what one of them does alone.
 
     python benchmarks/processes_that_share_cores_do_not_crawl.py [--quick]
-
-What the environment says to OpenMP (OMP_WAIT_POLICY, GOMP_SPINCOUNT ...) reaches the processes and the raw results.
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -29,6 +31,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import tithe
+from tithe.cli.spin import SPIN_COUNT, VARIABLE
 from tithe.train import models
 from tithe.train.files import write_json
 from tithe.train.results import machine
@@ -36,8 +39,10 @@ from tithe.train.results import machine
 RESULTS = Path(__file__).parent / "results" / f"{Path(__file__).stem}.json"
 KINDS = {"dense": None, "sparse": (), "mixed": ("fc2",)}  # which layers stay torch's; None: all
 DENSITY, BATCH, CORES, CRAWL = 0.05, 100, 2, 0.5
+SPINS = {"OpenMP's": None, "tithe's": SPIN_COUNT}
 WARM_SECONDS, AHEAD_SECONDS, TAIL_SECONDS = 1.0, 0.3, 0.3
 OPENMP = ("libgomp", "libomp", "libiomp")
+OPENMP_SAYS = ("OMP_", "GOMP_", "KMP_", "MKL_")  # variables that a run does not inherit
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,10 @@ class Run:
     kind: str
     threads: int
     processes: int
+    spin: str
 
     def __str__(self) -> str:
-        return f"{self.kind}, {self.threads} thread(s), {self.processes} process(es)"
+        return f"{self.kind}, {self.threads} thread(s), {self.processes} process(es), {self.spin} spinning"
 
 
 @dataclass
@@ -127,7 +133,10 @@ def runtimes() -> list[str]:
 def together(run: Run, seconds: float, found: Found) -> None:
     """Start the processes of a run, wait until each is ready, let them begin at one moment."""
     command = [sys.executable, __file__, "--work", json.dumps(asdict(run)), "--seconds", str(seconds)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OPENMP_SAYS)}
+    if (spin := SPINS[run.spin]) is not None:
+        environment[VARIABLE] = spin
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
     running = [subprocess.Popen(command, **pipes) for _ in range(run.processes)]
     try:
         for process in running:
@@ -159,23 +168,26 @@ def rounds(runs: list[Run], number: int, seconds: float) -> dict[Run, Found]:
 def table(found: dict[Run, Found]) -> Iterator[str]:
     """A line a kind of network and number of threads; what the figures say."""
     yield "steps per second, median of the rounds, and CPU time of a process (measured)"
-    yield "network  threads    alone  each of two  two in all  ratio  CPU ms a step, alone  one of two"
+    yield "network  threads  spinning    alone  each of two  two in all  ratio  CPU ms a step, alone  one of two"
     for run in (run for run in found if run.processes == 2):
         alone, two = found[replace(run, processes=1)], found[run]
         yield (
-            f"{run.kind:8} {run.threads:6} {alone.total():9.1f} {two.total() / 2:12.1f} {two.total():11.1f} "
-            f"{ratio(found, run):6.2f} {alone.cpu_ms():21.1f} {two.cpu_ms():11.1f}"
+            f"{run.kind:8} {run.threads:6}  {run.spin:8} {alone.total():9.1f} {two.total() / 2:12.1f} "
+            f"{two.total():11.1f} {ratio(found, run):6.2f} {alone.cpu_ms():21.1f} {two.cpu_ms():11.1f}"
         )
     yield ""
     for kind in dict.fromkeys(run.kind for run in found):
         shared = [run for run in found if run.kind == kind and run.processes == 2]
         best = max(shared, key=lambda run: found[run].total())
-        yield f"two {kind} processes do most with {best.threads} thread(s) each: {found[best].total():.1f} steps/s"
+        how = f"{best.threads} thread(s) each and {best.spin} spinning"
+        yield f"two {kind} processes do most with {how}: {found[best].total():.1f} steps/s"
     names = sorted({name for one in found.values() for name in one.openmp_runtimes})
     yield f"OpenMP runtimes mapped: {', '.join(names) or 'none'}"
-    crawling = [run for run in found if run.processes == 2 and ratio(found, run) < CRAWL]
-    yield f"wanted: one runtime: {'held' if len(names) == 1 else 'NOT held'}; every ratio >= {CRAWL:g}: " + (
-        f"NOT held: {'; '.join(map(str, crawling))}" if crawling else "held"
+    crawling = [run for run in found if run.processes == 2 and run.spin == "tithe's" and ratio(found, run) < CRAWL]
+    yield (
+        f"wanted: one runtime: {'held' if len(names) == 1 else 'NOT held'}; "
+        f"every ratio with tithe's spinning >= {CRAWL:g}: "
+        + (f"NOT held: {'; '.join(map(str, crawling))}" if crawling else "held")
     )
 
 
@@ -186,12 +198,11 @@ def ratio(found: dict[Run, Found], run: Run) -> float:
 
 def report(found: dict[Run, Found], seconds: float) -> dict[str, Any]:
     """The raw results."""
-    said = {name: value for name, value in os.environ.items() if name.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))}
     return {
         "unit": "1/s for steps, ms for CPU time",
         "known": "measured",
         "machine": {name: value for name, value in machine().items() if name != "threads"},  # a run has its own
-        "environment": said,
+        "spin_counts": SPINS,
         "cores": CORES,
         "seconds_a_run": seconds,
         "runs": [asdict(run) | asdict(one) for run, one in found.items()],
@@ -216,7 +227,8 @@ def main() -> None:
         print(f"skipped: this needs Linux and {CORES} cores", file=sys.stderr)
         return
     kinds = [given.only] if given.only else list(KINDS)
-    runs = [Run(kind, threads, processes) for kind in kinds for threads in (1, 2) for processes in (1, 2)]
+    several = itertools.product(kinds, (1, 2), (1, 2), SPINS)
+    runs = [Run(*each) for each in several if each[1] > 1 or each[3] == "tithe's"]  # one thread waits for nobody
     found = rounds(runs, given.rounds or (1 if given.quick else 5), seconds)
     print("\n".join(table(found)))
     out = given.out or (None if given.quick or given.only else RESULTS)

@@ -17,7 +17,7 @@ def lines(report: dict) -> Iterator[str]:
     for spec in specs:
         rows = [row for row in report["rows"] if row["spec"] == spec]
         densities = sorted({r["density"] for r in rows[0]["results"] if r["density"]}, reverse=True)
-        dense = " / ".join(f"{best(row, 'dense float32', None)['median_ms']:.3g}" for row in rows)
+        dense = " / ".join(milliseconds(best(row, "dense float32", None)["median_ms"]) for row in rows)
         yield f"| {rows[0]['title']} (dense: {dense} ms) | " + " | ".join(f"{d:.0%}" for d in densities) + " |"
         yield "|---" * (len(densities) + 1) + "|"
         systems = dict.fromkeys(name(r) for row in rows for r in row["results"])
@@ -33,6 +33,11 @@ def name(result: dict) -> str:
     """What tells apart: our variants are systems of their own."""
     ours = result["system"] == "sparse" and result["variant"]
     return f"sparse, {result['variant']}" if ours else result["system"]
+
+
+def milliseconds(value: float) -> str:
+    """Three digits."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def best(row: dict, system: str, density: float | None) -> dict | None:

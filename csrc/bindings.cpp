@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "conv2d.hpp"
+#include "dense_dw.hpp"
 #include "core.hpp"
 #include "linear.hpp"
 #include "naive.hpp"
@@ -126,6 +127,13 @@ void norm_backward_at(Address dx, Address dresidual, Address dweight, Address db
            NormShape{channels, length, eps, relu}, n_threads);
 }
 
+void conv2d_dense_dw_at(Address dw, Address dy, Address x, int64_t out_channels, int64_t in_channels, int64_t height,
+                        int64_t width, int64_t kernel_h, int64_t kernel_w, int64_t padding_h, int64_t padding_w,
+                        int64_t batch, int n_threads) {
+    const ConvShape shape{out_channels, in_channels, height, width, kernel_h, kernel_w, 1, 1, padding_h, padding_w, batch};
+    conv2d_dense_dw(out(dw), real(dy), real(x), shape, n_threads);
+}
+
 template <auto kernel>
 void row_sums_at(Address sums, Address y, int64_t rows, int64_t length, int n_threads) {
     kernel(out(sums), Stored{y}, rows, length, n_threads);
@@ -181,6 +189,7 @@ bool has_openmp() {
 NB_MODULE(_kernels, m) {
     bind_all<float>(m, "");
     bind_all<bf16>(m, "_bf16");
+    m.def("conv2d_dense_dw", &conv2d_dense_dw_at, nb::call_guard<nb::gil_scoped_release>());
     m.def("has_openmp", &has_openmp);
     m.def("instruction_sets", &instruction_sets);
     m.def("instruction_set", &instruction_set);

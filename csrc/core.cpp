@@ -69,6 +69,7 @@ struct Core {
     int gradient_registers;
     Loops<float> float_loops;
     Loops<bf16> bf16_loops;
+    decltype(&plain::products) products;
 
     template <class T>
     const Loops<T>& loops() const {
@@ -85,7 +86,7 @@ std::vector<Core> available() {
     std::vector<Core> found;
 #define TITHE_LOOPS(space, T) {space::multiply_rows<T>, space::dot_rows<T>, space::gradient_rows<T>, space::row_sum<T>}
 #define TITHE_CORE(space, name, lanes) \
-    found.push_back({name, lanes, space::gradient_registers, TITHE_LOOPS(space, float), TITHE_LOOPS(space, bf16)})
+    found.push_back({name, lanes, space::gradient_registers, TITHE_LOOPS(space, float), TITHE_LOOPS(space, bf16), space::products})
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f")) TITHE_CORE(avx512, "avx512", 16);
@@ -245,6 +246,10 @@ void gradients(T* dx, const std::vector<float*>& dvalues, const T* dy, const T* 
             }
         }
     }
+}
+
+void add_products(const Products& of, float* out, const float* dy, const float* x, int64_t rows, int64_t columns) {
+    core.products(of, out, dy, x, rows, columns);
 }
 
 template <class T>

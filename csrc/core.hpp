@@ -58,6 +58,17 @@ template <class T>
 void gradients(T* dx, const std::vector<float*>& dvalues, const T* dy, const T* x, const std::vector<Region>& regions,
                int n_threads);
 
+// Products of every row of one matrix with every row of another, where the rows of each lie so many numbers apart.
+struct Products {
+    int64_t length;                // of a row
+    int64_t dy_row, x_row;         // from one row to the next
+    int64_t out_row, out_column;   // and in the result, from one product to the next
+};
+
+// out[a * out_row + b * out_column] += sum over i of dy[a * dy_row + i] * x[b * x_row + i], for a < rows, b < columns.
+// Each sum is made in the same order, whatever rows and columns.
+void add_products(const Products& of, float* out, const float* dy, const float* x, int64_t rows, int64_t columns);
+
 // sums[r] = sum over i of y[r, i], rows of `length` contiguous numbers: the gradient of a bias.
 template <class T>
 void row_sums(float* sums, const T* y, int64_t rows, int64_t length, int n_threads);

@@ -325,4 +325,65 @@ TITHE_TARGET float row_sum(const T* y, int64_t length) {
     return static_cast<float>(sum);
 }
 
+// Of a tile of products: rows of dy by rows of x whose sums stay in registers, beside one row of dy each and one of x.
+#if TITHE_LANES > 8
+constexpr int tile_rows = 4, tile_columns = 5;
+#else
+constexpr int tile_rows = 3, tile_columns = 3;
+#endif
+
+// out[a * out_row + b * out_column] += sum over i of dy[a * dy_row + i] * x[b * x_row + i], for a < rows, b < columns.
+// Whatever the tile, each sum is made in the same order.
+template <int rows, int columns>
+TITHE_INLINE void products_tile(const Products& of, float* out, const float* dy, const float* x) {
+    using U = Unit<float, Wide>;
+    U sum[rows][columns] = {};
+    int64_t i = 0;
+    for (; i + U::size <= of.length; i += U::size) {
+        U mine[rows];
+#pragma GCC unroll 4
+        for (int a = 0; a < rows; ++a) {
+            mine[a] = U::at(dy + a * of.dy_row + i);
+            mine[a].hold();
+        }
+#pragma GCC unroll 5
+        for (int b = 0; b < columns; ++b) {
+            U theirs = U::at(x + b * of.x_row + i);
+            theirs.hold();
+#pragma GCC unroll 4
+            for (int a = 0; a < rows; ++a) sum[a][b].add(mine[a], theirs);
+        }
+    }
+    for (int a = 0; a < rows; ++a) {
+        for (int b = 0; b < columns; ++b) {
+            float one = total(sum[a][b].all);
+            for (int64_t j = i; j < of.length; ++j) one += dy[a * of.dy_row + j] * x[b * of.x_row + j];
+            out[a * of.out_row + b * of.out_column] += one;
+        }
+    }
+}
+
+// The tile for what is left at an edge.
+template <int rows, int columns>
+TITHE_TARGET void products_of(const Products& of, float* out, const float* dy, const float* x, int64_t high, int64_t wide) {
+    if constexpr (rows > 1) {
+        if (high < rows) return products_of<rows - 1, columns>(of, out, dy, x, high, wide);
+    }
+    if constexpr (columns > 1) {
+        if (wide < columns) return products_of<rows, columns - 1>(of, out, dy, x, high, wide);
+    }
+    products_tile<rows, columns>(of, out, dy, x);
+}
+
+// All products of `rows` rows of dy with `columns` rows of x.
+TITHE_TARGET inline void products(const Products& of, float* out, const float* dy, const float* x, int64_t rows,
+                                  int64_t columns) {
+    for (int64_t a = 0; a < rows; a += tile_rows) {
+        for (int64_t b = 0; b < columns; b += tile_columns) {
+            products_of<tile_rows, tile_columns>(of, out + a * of.out_row + b * of.out_column, dy + a * of.dy_row,
+                                                 x + b * of.x_row, rows - a, columns - b);
+        }
+    }
+}
+
 #undef TITHE_INLINE

@@ -83,9 +83,12 @@ _HOMES = {entry.home.split(":")[1]: "tithe.methods" for entry in METHODS.values(
     "sparse_layers": "tithe.nn",
     "sparsify": "tithe.nn",
 }
+_MODULES = ("forecast",)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"tithe.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'tithe' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -186,6 +186,24 @@ def conv2d_gradients(
 ) -> None:
     """Write dx and dvalues, with stride 1 in one pass over dy."""
 
+def conv2d_dense_dw(
+    dw: int,
+    dy: int,
+    x: int,
+    out_channels: int,
+    in_channels: int,
+    height: int,
+    width: int,
+    kernel_h: int,
+    kernel_w: int,
+    padding_h: int,
+    padding_w: int,
+    batch: int,
+    n_threads: int,
+    /,
+) -> None:
+    """Write the dense gradient dw [out_channels, in_channels, kernel_h, kernel_w] of a convolution of stride 1."""
+
 def row_sums(sums: int, y: int, rows: int, length: int, n_threads: int, /) -> None:
     """Write sums [rows] of y [rows, length]."""
 

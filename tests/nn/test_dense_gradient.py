@@ -54,3 +54,14 @@ def test_all_its_products_are_counted() -> None:
     with FlopCounterMode(display=False) as counter:
         conv2d_dense_dw(x, dy, (3, 3), (1, 1), (1, 1))
     assert counter.get_total_flops() == 2 * 40 * 9 * 9 * 5 * 3 * 9
+
+
+def test_the_kernels_operator_counts_its_flop_and_has_shapes_without_memory() -> None:
+    x, dy = torch.randn(3, 5, 5, 7).movedim(-1, 0), torch.randn(4, 5, 5, 7).movedim(-1, 0)
+    given_to = (dy, x, [3, 3], [1, 1])
+    torch.library.opcheck(torch.ops.tithe.conv2d_dense_dw, given_to, test_utils=("test_schema", "test_faketensor"))
+    with FlopCounterMode(display=False) as counter:
+        conv2d_dense_dw(x, dy, (3, 3), (1, 1), (1, 1))
+    assert counter.get_total_flops() == 2 * (4 * 3 * 9) * 7 * (5 * 5)
+    with pytest.raises(RuntimeError, match=r"expected dy \[7, 4, 5, 5\]"):
+        torch.ops.tithe.conv2d_dense_dw(dy[..., :4], x, [3, 3], [1, 1])

@@ -1,7 +1,7 @@
 """The picture of `tithe bench`: speed-up over density, a panel a row, a line a system, the 1/density limit drawn in."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from tithe.bench.contestants import DENSE as DENSE_FP32
 from tithe.bench.contestants import DENSE_BF16, INSIDE, SPARSE
 from tithe.bench.results import best
 from tithe.report import drawing
-from tithe.report.drawing import DENSE, INK, SMALL, TEXT, TITLE
+from tithe.report.drawing import DENSE, INK, SMALL, TEXT, TITLE, spread
 from tithe.report.drawing import SPARSE as BLUE
 
 COLUMNS = 3  # panels beside each other, at most
@@ -162,25 +162,6 @@ def _label_ends(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
     apart = 1.35 * TEXT / 72 / (PANEL_HEIGHT - 1.5)  # in panel heights
     for height, (_, text, colour) in zip(spread(heights, apart), ordered, strict=True):
         axes.text(1.02, height, text, transform=axes.transAxes, va="center", fontsize=SMALL, color=colour)
-
-
-def spread(heights: Sequence[float], apart: float) -> list[float]:
-    """Ascending heights, moved as little as it takes to be `apart` from each other.
-
-    >>> spread([0.0, 0.0, 3.0], 1.0)
-    [-0.5, 0.5, 3.0]
-    """
-    # Groups that touch are merged and centred on the mean of where their members want to be.
-    groups: list[list[float]] = []
-    for height in heights:
-        groups.append([height])
-        while len(groups) > 1 and _bottom(groups[-1], apart) < _bottom(groups[-2], apart) + len(groups[-2]) * apart:
-            groups[-2:] = [groups[-2] + groups[-1]]
-    return [_bottom(group, apart) + place * apart for group in groups for place in range(len(group))]
-
-
-def _bottom(group: list[float], apart: float) -> float:
-    return sum(group) / len(group) - apart * (len(group) - 1) / 2
 
 
 def _claim(content: Mapping[str, Any]) -> str:

@@ -9,14 +9,16 @@ from types import FrameType
 
 import click
 
+from tithe.cli.spin import spin_briefly
 from tithe.errors import Diverged, UsageError
 
 VERBS = {
     "train": "tithe.cli.train",
     "plan": "tithe.cli.plan",
-    "runs": "tithe.cli.runs",
+    "forecast": "tithe.cli.forecast",
     "compare": "tithe.cli.compare",
     "report": "tithe.cli.report",
+    "runs": "tithe.cli.runs",
     "bench": "tithe.cli.bench",
 }
 """Verb -> the module whose `command` it is."""
@@ -60,6 +62,7 @@ def group(context: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 diverged, 2 bad input, 130 after Ctrl-C, 143 after SIGTERM."""
+    spin_briefly()  # before a verb imports torch
     sys.exit(status(arguments))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tithe.methods import SparseMomentum
+from tithe.methods.sparse_momentum import SparseMomentum
 
 Loss = Callable[[Any, Any], Tensor]
 LEAST_STEPS, MOST_STEPS = 3, 300

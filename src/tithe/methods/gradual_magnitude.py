@@ -4,7 +4,7 @@ Zhu & Gupta 2017, "To prune, or not to prune: exploring the efficacy of pruning 
 arXiv 1710.01878, section 3 and equation 1. Differs from the paper in:
 
 1. A weight that is pruned is gone, with its place in memory; there it is masked and might come back.
-2. From 35 % density down (`kernel="by-density"`) steps are sparse; there all of training is dense.
+2. From 50 % density down (`kernel="by-density"`) steps are sparse; there all of training is dense.
 3. The paper leaves beginning and end of the pruning to the user; here it begins at once and ends half way.
 """
 

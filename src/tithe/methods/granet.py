@@ -3,7 +3,7 @@
 Liu et al. 2021, "Sparse Training via Boosting Pruning Plasticity with Neuroregeneration", NeurIPS, arXiv 2106.10404,
 section 4 and algorithm 1; constants as in their public code for CIFAR. Differs from the paper in:
 
-1. A weight that is pruned is gone with its place in memory, and steps are sparse from 35 % density down.
+1. A weight that is pruned is gone with its place in memory, and steps are sparse from 50 % density down.
 2. In the dense phase the dense gradient of an exchange is taken once more beside the step's own.
 """
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tithe.nn.layer import SparseLayer
 
 KERNELS = ("auto", "sparse", "dense", "by-density")
-DENSE_FROM = 0.35  # where a sparse linear layer breaks even with a dense one (docs/performance.md)
+DENSE_FROM = 0.5  # where a sparse linear layer breaks even with a dense one (docs/performance.md)
 ALWAYS_SPARSE = 0.15  # up to here sparse has won on every shape and machine measured: nothing dense is ever made
 ROUNDS = 3
 
@@ -43,7 +43,7 @@ def checked(kernel: str) -> str:
 def kernel_for(layer: SparseLayer, x: Tensor) -> str:
     """What computes this input [N, ...], "sparse" or "dense": as the layer was told, the faster one if that is "auto".
 
-    "by-density" is dense from 35 % of the weights on, whatever the machine: no clock decides.
+    "by-density" is dense from 50 % of the weights on, whatever the machine: no clock decides.
 
     The choice may differ from one run to the next, and with it the last bits of the result; so where torch was asked
     for deterministic algorithms, and where there is nothing to measure (while compiling, off the CPU), it is "sparse".

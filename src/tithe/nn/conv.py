@@ -56,7 +56,7 @@ class SparseConv2d(SparseLayer):
         if groups != 1 or self.dilation != (1, 1):
             warnings.warn(
                 "SparseConv2d with groups or dilation runs the dense reference: right, but not faster",
-                stacklevel=3,
+                stacklevel=4,  # whoever called from_dense
             )
         self.reset_parameters()
 

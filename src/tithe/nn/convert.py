@@ -68,7 +68,7 @@ def sparsify(
         generator: draws the topology; torch's global one if None.
         init: "fan_in" scales each kept weight by sqrt(dense fan-in / the neuron's own fan-in), so that every neuron
             starts with the variance its dense twin was given; "keep" copies the weights as they are (trained models).
-        kernel: what computes the layers: "sparse", "dense", "by-density" (dense from 35 % on), or "auto", which above
+        kernel: what computes the layers: "sparse", "dense", "by-density" (dense from 50 % on), or "auto", which above
             15 % density measures once for each shape which is faster; `layer.kernel` changes it, `layer.kernel_used`
             says which ran.
 

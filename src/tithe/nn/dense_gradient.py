@@ -5,6 +5,9 @@
 is one matrix product over all output positions and examples once what each tap (ky, kx) reads stands in a row of its
 own. Such a copy of the whole image would be kh * kw times as large as the image, and would come from memory: it is
 made for a few positions at a time and multiplied while it is in the cache.
+
+A narrow convolution of stride 1 has a kernel of its own, which copies nothing; in a wide one the product takes so much
+more time than the copy that torch's matrix product is faster.
 """
 
 from __future__ import annotations
@@ -17,11 +20,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
+from tithe import ops
+from tithe.ops import dispatch
+
 Pair = tuple[int, int]
 
 # Numbers that are copied at a time, 4 MB; but never fewer than so many in a row, or the product would spend its time
 # on reading and writing the gradient that it adds to.
 COPIED, LEAST_LENGTH = 2**20, 512
+NARROW = 256  # channels, in and out: at 640 torch's product is 1.3 times as fast as the kernel
 
 if torch.ops.aten.addmm_ not in flop_registry:  # torch's counter knows addmm, but not in place
 
@@ -39,6 +46,8 @@ def conv2d_dense_dw(
     x: Tensor, dy: Tensor, kernel: Pair, stride: Pair, padding: Pair, dtype: torch.dtype | None = None
 ) -> Tensor:
     """[out, in * kh * kw] of `dtype` (x's) from x [N, in, H, W] and dy [N, out, H', W']; one group, no dilation."""
+    if _has_kernel(x, dy, stride, dtype or x.dtype):
+        return ops.conv2d_dense_dw(dy.float(), x.float(), kernel, padding)  # from bfloat16 perhaps
     image = pad(x.movedim(0, -1), (0, 0, padding[1], padding[1], padding[0], padding[0]))  # [in, H, W, N]
     # A view [in, kh, kw, H', W', N]: what each tap reads.
     read = image.unfold(1, kernel[0], stride[0]).unfold(2, kernel[1], stride[1]).permute(0, 4, 5, 1, 2, 3)
@@ -49,6 +58,16 @@ def conv2d_dense_dw(
         factors = dy[:, lines, part].reshape(rows, -1), read[..., lines, part, :].reshape(columns, -1)
         gradient.addmm_(factors[0].to(gradient.dtype), factors[1].to(gradient.dtype).t())
     return gradient
+
+
+def _has_kernel(x: Tensor, dy: Tensor, stride: Pair, dtype: torch.dtype) -> bool:
+    return (
+        tuple(stride) == (1, 1)
+        and max(x.shape[1], dy.shape[1]) <= NARROW
+        and dtype == torch.float32
+        and dispatch.has_stored_kernel(x, dy)
+        and takes(x, dy)
+    )
 
 
 def _pieces(dy: Tensor, columns: int) -> Iterator[tuple[slice, slice]]:

@@ -5,6 +5,7 @@ Activations are batch-innermost: a tensor keeps its logical shape, [N, F] or [N,
 
 from tithe.ops import isa
 from tithe.ops.conv2d import conv2d, conv2d_dw, conv2d_dx, conv2d_gradients
+from tithe.ops.dense_dw import conv2d_dense_dw
 from tithe.ops.linear import linear, linear_dw, linear_dx, linear_gradients
 from tithe.ops.norm import batch_norm
 
@@ -13,6 +14,7 @@ isa.choose()
 __all__ = [
     "batch_norm",
     "conv2d",
+    "conv2d_dense_dw",
     "conv2d_dw",
     "conv2d_dx",
     "conv2d_gradients",

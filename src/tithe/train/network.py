@@ -54,9 +54,8 @@ def sparse_network(recipe: Recipe, dataset: Dataset) -> Network:
 
 def _as_it_starts(entry: Entry, recipe: Recipe, model: nn.Module) -> None:
     """Make the dense model what the method is given."""
-    # No kernel is chosen by the clock: a resumed run could choose another, and end with other bits.
     if entry.start == "sparse":
-        _sparsified(model, recipe)
+        _sparsified(recipe, model)
     elif entry.start == "dense":
         tithe.sparsify(model, 1.0, kernel="by-density")
 
@@ -83,11 +82,12 @@ def dense_network(recipe: Recipe, dataset: Dataset) -> Network:
 
 def sparse_model(recipe: Recipe, dataset: Dataset) -> nn.Module:
     """The recipe's model, sparse."""
-    return _sparsified(dense_model(recipe, dataset), recipe)
+    return _sparsified(recipe, dense_model(recipe, dataset))
 
 
-def _sparsified(model: nn.Module, recipe: Recipe) -> nn.Module:
+def _sparsified(recipe: Recipe, model: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(recipe.seed)
+    # No kernel is chosen by the clock: a resumed run could choose another, and end with other bits.
     return tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=generator, kernel="sparse")
 
 

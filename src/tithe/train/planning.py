@@ -27,6 +27,7 @@ from tithe.train.loop import Training
 from tithe.train.network import dense_model, optimizer_for, sparse_model
 from tithe.train.recipe import Recipe, batch_bounds, timetable
 
+PLANNED = "sparse-momentum"
 _STATISTICS_ROWS = 4096  # enough for the mean and deviation of what is only timed
 _NOISE_BATCHES = 8
 
@@ -77,7 +78,12 @@ def noise(recipe: Recipe, sizes: Sizes) -> Dataset:
 
 
 def before_training(recipe: Recipe, dataset: Dataset, rates: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The plan of a run that is about to start, as JSON holds it; whatever goes wrong with it never stops the run."""
+    """The plan of a run that is about to start, as JSON holds it; whatever goes wrong with it never stops the run.
+
+    None for other methods than the one that plans know: their steps differ in what they scout and in what is dense.
+    """
+    if recipe.method != PLANNED:
+        return None
     sizes = Sizes(dataset.name, tuple(dataset.x_train.shape[1:]), dataset.classes, len(dataset.y_train))
     try:
         with torch.random.fork_rng(devices=[]):
