@@ -85,10 +85,10 @@ def test_memory_is_the_blocks_own_peak_also_inside_another():
         large = torch.ones(size // 2)  # 80 MB
         del large
         with tithe.Meter(flop="off", energy="watts") as inner:
-            small = torch.ones(size // 8)
+            small = torch.ones(size // 4)  # 40 MB: what is smaller than 32 the allocator may have kept from before
             del small
     added = inner.reading.memory_added.value, outer.reading.memory_added.value
-    assert 15e6 < added[0] < 60e6
+    assert 35e6 < added[0] < 75e6
     assert 75e6 < added[1] < 160e6
 
 
