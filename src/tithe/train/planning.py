@@ -81,7 +81,7 @@ class _Steps:
         """By the recipe's method."""
         network = self._training.network
         how: Any = {"every": every, "total_steps": 2 * every, "scout_steps": scout_steps}
-        network.method = METHODS[self._training.recipe.method](network.model, network.optimizer, **how)
+        network.method = METHODS[PLANNED].load()(network.model, network.optimizer, **how)
 
     def step(self) -> None:
         """As the loop has it."""
