@@ -33,7 +33,7 @@ from tithe.cost.priced import priced
 from tithe.cost.rehearsal import rewiring_peak
 from tithe.methods import SparseMomentum
 from tithe.train import planning
-from tithe.train.batches import epoch_batches
+from tithe.train.batches import epoch_batches, normalisation
 from tithe.train.data.sizes import Sizes
 from tithe.train.files import write_json
 from tithe.train.loop import Training
@@ -74,7 +74,7 @@ def batch_of(name: str) -> tuple[torch.Tensor, torch.Tensor]:
     recipe, sizes = recipe_of(name)
     data = planning.noise(recipe, sizes)
     raw, labels = next(epoch_batches(data.x_train, data.y_train, recipe, 1))
-    return planning.normalisation(data.x_train)(raw), labels
+    return normalisation(data.x_train)(raw), labels
 
 
 class Real:
@@ -172,7 +172,7 @@ def compare_seconds(name: str, train_seconds: float) -> Iterator[dict[str, Any]]
         recipe, sizes = recipe_of(name, epochs=4, rewire_every=None)
         probe = planning.measured(replace(recipe, scout_steps=8), planning.noise(recipe, sizes), 100)
         step = (probe.sparse if half == "sparse" else probe.dense).step
-        steps_an_epoch = min(max(round(train_seconds / 4 / step), 12), 600)
+        steps_an_epoch = min(max(round(train_seconds / 4 / step), 8), 600)
         recipe = replace(recipe, rewire_every=steps_an_epoch, scout_steps=max(steps_an_epoch // 5, 2))
         sizes = replace(sizes, examples=steps_an_epoch * recipe.batch_size)
         data = planning.noise(recipe, sizes)

@@ -248,7 +248,7 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
 
 storage = pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
 battery = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

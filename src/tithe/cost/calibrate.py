@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -31,16 +31,16 @@ class StepTimes:
 
     @property
     def step(self) -> float:
-        """A plain step, the median."""
-        return statistics.median(self.plain)
+        """A plain step, the mean: interruptions count, as they will in the training."""
+        return statistics.fmean(self.plain)
 
     @property
     def scouting_step(self) -> float:
-        """A step with scouting, the median."""
-        return statistics.median(self.scouting or self.plain)
+        """A step with scouting, the mean."""
+        return statistics.fmean(self.scouting or self.plain)
 
     def seconds(self, plain: float, scouting: float, rewirings: int) -> tuple[float, float, float]:
-        """Of so many steps and rewirings: by the medians; by the faster and by the slower quarter of the steps."""
+        """Of so many steps and rewirings: by the means; by the faster and by the slower quarter of the steps."""
         low, high = (
             plain * _quantile(self.plain, q) + scouting * _quantile(self.scouting or self.plain, q)
             for q in (0.25, 0.75)
@@ -50,43 +50,42 @@ class StepTimes:
         return middle + more, min(low, middle) + more, max(high, middle) + more
 
 
-def step_times(
-    make: Callable[[], tuple[nn.Module, Optimizer]],
-    batches: Iterator[tuple[Tensor, Any]],
-    loss: Loss,
-    *,
-    scouting: bool,
-    total_steps: int,
-    bf16: bool = False,
-) -> StepTimes:
-    """Train a network of its own for a few steps; random numbers that others draw are left as they are.
+class Stepper(Protocol):
+    """A training that can be asked for one step after the other."""
+
+    def step(self) -> None:
+        """One whole training step, its batch included."""
+        ...
+
+    def rewire(self, every: int, scout_steps: int) -> None:
+        """From here on rewire every `every` steps, after `scout_steps` with dense gradients."""
+        ...
+
+
+def step_times(make: Callable[[], Stepper], *, scouting: bool, total_steps: int) -> StepTimes:
+    """Time a few steps of a training of its own; random numbers that others draw are left as they are.
 
     Args:
-        make: the model, sparse already where it is to be, and its optimizer.
-        batches: endless; what it takes to make one counts.
-        loss: of outputs and targets.
+        make: begins the training.
         scouting: whether to measure steps with scouting and a rewiring too.
         total_steps: of the whole training: measuring takes about a hundredth of it, but 0.15 to 5 s a kind of step.
-        bf16: whether the passes run under torch.autocast("cpu", torch.bfloat16).
     """
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the training itself will say what there is to say
-        model, optimizer = make()
-        model.train()
-        step = _Stepper(model, optimizer, batches, loss, bf16)
-        step()  # what is done once: optimizer state, memory, kernels chosen
-        count = _count(min(step(), step()), total_steps)
+        training = make()
+        _timed(training)  # what is done once: optimizer state, memory, kernels chosen
+        count = _count(min(_timed(training), _timed(training)), total_steps)
         if not scouting:
-            return StepTimes(tuple(step() for _ in range(count)))
-        step.method = SparseMomentum(model, optimizer, every=2 * count, total_steps=4 * count, scout_steps=count)
-        plain = tuple(step() for _ in range(count))
-        scouted = [step() for _ in range(count)]
+            return StepTimes(tuple(_timed(training) for _ in range(count)))
+        training.rewire(2 * count, count)
+        plain = tuple(_timed(training) for _ in range(count))
+        scouted = [_timed(training) for _ in range(count)]
         usual = statistics.median(scouted[:-1])
         return StepTimes(plain, tuple(scouted[:-1]), max(0.0, scouted[-1] - usual))
 
 
-class _Stepper:
-    """One training step a call, as `tithe train` does it; answers with its seconds."""
+class Loop:
+    """The training loop that users write."""
 
     def __init__(
         self,
@@ -94,13 +93,18 @@ class _Stepper:
         optimizer: Optimizer,
         batches: Iterator[tuple[Tensor, Any]],
         loss: Loss,
-        bf16: bool,
+        bf16: bool = False,
     ) -> None:
-        self.model, self.optimizer, self.batches, self.loss, self.bf16 = model, optimizer, batches, loss, bf16
+        self.model, self.optimizer, self.batches, self.loss, self.bf16 = model.train(), optimizer, batches, loss, bf16
         self.method: SparseMomentum | None = None
 
-    def __call__(self) -> float:
-        start = time.perf_counter()
+    def rewire(self, every: int, scout_steps: int) -> None:
+        """By sparse momentum."""
+        how: Any = {"every": every, "total_steps": 2 * every, "scout_steps": scout_steps}
+        self.method = SparseMomentum(self.model, self.optimizer, **how)
+
+    def step(self) -> None:
+        """Forward, loss, backward, optimizer, method."""
         x, y = next(self.batches)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             outputs = self.model(x)
@@ -111,7 +115,12 @@ class _Stepper:
         if self.method is not None:
             self.method.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return time.perf_counter() - start
+
+
+def _timed(training: Stepper) -> float:
+    start = time.perf_counter()
+    training.step()
+    return time.perf_counter() - start
 
 
 def _count(step: float, total_steps: int) -> int:

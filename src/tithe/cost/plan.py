@@ -13,7 +13,7 @@ from torch import Tensor, nn, optim
 
 from tithe.cost import table
 from tithe.cost.calendar import Epoch, calendar
-from tithe.cost.calibrate import step_times
+from tithe.cost.calibrate import Loop, step_times
 from tithe.cost.half import Work
 from tithe.cost.hardware import Hardware
 from tithe.cost.priced import Plan, Times, priced
@@ -144,25 +144,23 @@ def _batches(x: Tensor | tuple[int, ...]) -> Callable[[int], tuple[Tensor, None]
 
 def _measured(work: Work, x: Tensor | tuple[int, ...]) -> Times:
     """Train copies of the model on the batch that was given, or on noise."""
+    if any(parameter.is_meta for parameter in work.model.parameters()):
+        raise UsageError("calibrate was given, but a model on the meta device cannot be run: leave out one of the two.")
     with torch.random.fork_rng(devices=[]):
         batch = x if isinstance(x, Tensor) and not x.is_meta else _noise(work, x)
 
-    def network(density: float | None) -> Callable[[], Any]:
-        def make() -> Any:
-            model = copy.deepcopy(work.model)
-            if density is not None:
-                sparsify(model, density, work.sparse.budget, work.sparse.keep_dense, kernel="sparse")
-            return model, work.optimizer(model.parameters())
+    def loop(density: float | None) -> Loop:
+        model = copy.deepcopy(work.model)
+        if density is not None:
+            sparsify(model, density, work.sparse.budget, work.sparse.keep_dense, kernel="sparse")
+        batches = itertools.repeat((batch, None))
+        return Loop(model, work.optimizer(model.parameters()), batches, work.loss, work.bf16)
 
-        return make
-
-    def times(density: float | None) -> Any:
-        how: Any = {"scouting": density is not None, "total_steps": work.calendar.total, "bf16": work.bf16}
-        return step_times(network(density), itertools.repeat((batch, None)), work.loss, **how)
-
-    if any(parameter.is_meta for parameter in work.model.parameters()):
-        raise UsageError("calibrate was given, but a model on the meta device cannot be run: leave out one of the two.")
-    return Times(sparse=times(work.sparse.density), dense=times(None))
+    total = work.calendar.total
+    return Times(
+        sparse=step_times(lambda: loop(work.sparse.density), scouting=True, total_steps=total),
+        dense=step_times(lambda: loop(None), scouting=False, total_steps=total),
+    )
 
 
 def _noise(work: Work, x: Tensor | tuple[int, ...]) -> Tensor:

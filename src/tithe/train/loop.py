@@ -112,7 +112,7 @@ class Training:
         loss_sum, correct, seen = 0.0, 0, 0
         start = time.perf_counter()
         for raw, labels in epoch_batches(self.dataset.x_train, self.dataset.y_train, self.recipe, epoch):
-            loss, right = self._train_step(self.normalise(raw), labels, epoch)
+            loss, right = self.train_step(self.normalise(raw), labels, epoch)
             loss_sum, correct, seen = loss_sum + loss * len(labels), correct + right, seen + len(labels)
             self._tick(loss_sum / seen)
         self.seconds += time.perf_counter() - start
@@ -153,7 +153,7 @@ class Training:
             method.prepare(lambda: F.cross_entropy(self._outputs(x) / method.temperature, labels))
         self.seconds += time.perf_counter() - start
 
-    def _train_step(self, x: Tensor, labels: Tensor, epoch: int) -> tuple[float, int]:
+    def train_step(self, x: Tensor, labels: Tensor, epoch: int) -> tuple[float, int]:
         """One optimizer step; the loss and how many of the batch were classified rightly."""
         self.step += 1
         for group in self.network.optimizer.param_groups:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,23 +13,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tithe.cost.calendar import Epoch, calendar
-from tithe.cost.calibrate import StepTimes, step_times
+from tithe.cost.calibrate import step_times
 from tithe.cost.figure import Figure
 from tithe.cost.half import Work
 from tithe.cost.plan import scout_window
 from tithe.cost.priced import Times, priced
 from tithe.cost.rehearsal import MakeOptimizer, Sparse
-from tithe.errors import UsageError
+from tithe.errors import Diverged, UsageError
+from tithe.methods import METHODS
 from tithe.train import models
-from tithe.train.batches import epoch_batches, normalisation
+from tithe.train.batches import epoch_batches
 from tithe.train.data import Dataset
 from tithe.train.data.sizes import Sizes
 from tithe.train.loop import Training
-from tithe.train.network import dense_model, optimizer_for, sparse_model
+from tithe.train.network import Network, dense_model, optimizer_for, sparse_model
 from tithe.train.recipe import Recipe, batch_bounds, timetable
 
 PLANNED = "sparse-momentum"
-_STATISTICS_ROWS = 4096  # enough for the mean and deviation of what is only timed
 _NOISE_BATCHES = 8
 
 
@@ -56,16 +57,36 @@ def work(recipe: Recipe, sizes: Sizes, optimizer: MakeOptimizer | None = None, w
 def measured(recipe: Recipe, dataset: Dataset, steps: int, optimizer: MakeOptimizer | None = None) -> Times:
     """A few steps of each half, on networks of their own; `steps` are those of the whole training."""
 
-    def times(make: Callable[[Recipe, Dataset], nn.Module], scouting: bool) -> StepTimes:
-        def network() -> Any:
-            model = make(recipe, dataset)
-            parameters = model.parameters()
-            return model, optimizer(parameters) if optimizer else optimizer_for(recipe, parameters)
+    def begin(half: str) -> _Steps:
+        model = (sparse_model if half == "sparse" else dense_model)(recipe, dataset)
+        parameters = model.parameters()
+        network = Network(model, optimizer(parameters) if optimizer else optimizer_for(recipe, parameters), None)
+        return _Steps(Training(half, network, dataset, recipe, Path(), {}, lambda tick: None))
 
-        batches = _endless(recipe, dataset)
-        return step_times(network, batches, _loss, scouting=scouting, total_steps=steps, bf16=recipe.bf16)
+    return Times(
+        sparse=step_times(lambda: begin("sparse"), scouting=True, total_steps=steps),
+        dense=step_times(lambda: begin("dense"), scouting=False, total_steps=steps),
+    )
 
-    return Times(sparse=times(sparse_model, True), dense=times(dense_model, False))
+
+class _Steps:
+    """The steps of a training, one at a time."""
+
+    def __init__(self, training: Training) -> None:
+        training.network.model.train()
+        self._training = training
+        self._batches = _endless(training)
+
+    def rewire(self, every: int, scout_steps: int) -> None:
+        """By the recipe's method."""
+        network = self._training.network
+        how: Any = {"every": every, "total_steps": 2 * every, "scout_steps": scout_steps}
+        network.method = METHODS[PLANNED].load()(network.model, network.optimizer, **how)
+
+    def step(self) -> None:
+        """As the loop has it."""
+        x, labels = next(self._batches)
+        self._training.train_step(x, labels, 1)
 
 
 def noise(recipe: Recipe, sizes: Sizes) -> Dataset:
@@ -90,8 +111,8 @@ def before_training(recipe: Recipe, dataset: Dataset, rates: Mapping[str, Any]) 
             todo = work(recipe, sizes)
             times = measured(recipe, dataset, todo.calendar.total)
             return priced(todo, times=times, rates=rates, fits=False).json()
-    except UsageError:
-        return None  # what is wrong with model or density is said by whoever makes the network
+    except (UsageError, Diverged):
+        return None  # what is wrong with model, density or learning rate the training itself will say
     except Exception as error:
         warnings.warn(f"there is no plan to compare with: {type(error).__name__}: {error}", stacklevel=2)
         return None
@@ -145,8 +166,8 @@ def _batches(shape: tuple[int, ...]) -> Callable[[int], tuple[Tensor, Tensor]]:
     )
 
 
-def _endless(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
-    normalise = normalisation(dataset.x_train[:_STATISTICS_ROWS])
+def _endless(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
+    data, recipe = training.dataset, training.recipe
     for epoch in itertools.count(1):
-        for raw, labels in epoch_batches(dataset.x_train, dataset.y_train, recipe, epoch):
-            yield normalise(raw), labels
+        for raw, labels in epoch_batches(data.x_train, data.y_train, recipe, epoch):
+            yield training.normalise(raw), labels
