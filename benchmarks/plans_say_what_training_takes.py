@@ -8,8 +8,11 @@ For every built-in model, dense and at 5 % density:
   the step that rewires.
 - seconds: a training on noise, several epochs with rewirings, planned from a few measured steps beside the clock. This
   part means something on a quiet machine only.
+- moves: FLOP of a sparse training on MNIST or CIFAR-10 in which rewiring moves weights between layers, planned beside
+  counted. What was planned holds for every data set; what is counted shows how far it can be trusted.
 
-    python benchmarks/plans_say_what_training_takes.py [--only flop memory seconds] [--models NAME ...]
+    python benchmarks/plans_say_what_training_takes.py [--only flop memory seconds moves] [--models NAME ...]
+        [--data-dir FOLDER]
 
 Each part replaces its own section of the results, of the models that are given.
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,6 +38,7 @@ from tithe.cost.rehearsal import rewiring_peak
 from tithe.methods import SparseMomentum
 from tithe.train import planning
 from tithe.train.batches import epoch_batches, normalisation
+from tithe.train.data import load
 from tithe.train.data.sizes import Sizes
 from tithe.train.files import write_json
 from tithe.train.loop import Training
@@ -60,6 +65,7 @@ MODELS: dict[str, tuple[tuple[int, ...], int]] = {  # name -> shape of an exampl
     "resnet50": ((3, 64, 64), 16),
 }
 DENSITY = 0.05
+DATA = Path(os.environ.get("TITHE_SHARED") or Path(__file__).resolve().parents[2] / "shared") / "data"
 
 
 def recipe_of(name: str, **more: Any) -> tuple[Recipe, Sizes]:
@@ -170,7 +176,8 @@ def compare_seconds(name: str, train_seconds: float) -> Iterator[dict[str, Any]]
     """Planned and measured seconds of a training."""
     for half in ("sparse", "dense"):
         recipe, sizes = recipe_of(name, epochs=4, rewire_every=None)
-        probe = planning.measured(replace(recipe, scout_steps=8), planning.noise(recipe, sizes), 100)
+        probed = replace(recipe, scout_steps=8)
+        probe = planning.measured(probed, planning.noise(recipe, sizes), planning.work(probed, sizes))
         step = (probe.sparse if half == "sparse" else probe.dense).step
         steps_an_epoch = min(max(round(train_seconds / 4 / step), 8), 600)
         recipe = replace(recipe, rewire_every=steps_an_epoch, scout_steps=max(steps_an_epoch // 5, 2))
@@ -179,7 +186,7 @@ def compare_seconds(name: str, train_seconds: float) -> Iterator[dict[str, Any]]
         many = torch.arange(sizes.examples) % len(data.y_train)  # the noise again and again: enough for the clock
         data = replace(data, x_train=data.x_train[many], y_train=data.y_train[many])
         work = planning.work(recipe, sizes)
-        plan = priced(work, times=planning.measured(recipe, data, work.calendar.total))
+        plan = priced(work, times=planning.measured(recipe, data, work))
         planned = getattr(plan, half).seconds
         network = sparse_network(recipe, data) if half == "sparse" else dense_network(recipe, data)
         with tempfile.TemporaryDirectory() as folder:
@@ -187,6 +194,53 @@ def compare_seconds(name: str, train_seconds: float) -> Iterator[dict[str, Any]]
             training.run()
         found = row(name, half, planned.value, training.seconds, "s")
         yield found | {"interval": [planned.least, planned.most], "steps": training.step}
+
+
+MOVED = {  # name -> densities, learning rate
+    "lenet-300-100": ((0.02, 0.05, 0.2), 0.1),
+    "lenet-5": ((0.02, 0.05, 0.2), 0.1),
+    "mlp:1024-1024": ((0.05,), 0.01),
+    "alexnet-s": ((0.05, 0.1), 0.05),
+    "vgg-c": ((0.05,), 0.05),
+    "vgg-d": ((0.05,), 0.05),
+    "vgg-like": ((0.03, 0.1), 0.05),
+    "wrn-16-2": ((0.05, 0.2), 0.1),
+    "wrn-28-2": ((0.1,), 0.1),
+    "resnet18": ((0.05,), 0.1),
+}
+MOVE_EVERY, REWIRINGS = 60, 4
+
+
+def compare_moves(name: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """Planned and counted FLOP of a training on real data."""
+    if name not in MOVED:
+        return
+    shape, batch = MODELS[name]
+    data = load("mnist" if shape == MNIST else str(folder / "cifar-10" / "cifar10.npz"), folder / "mnist")
+    examples = MOVE_EVERY * batch
+    train = {"x_train": data.x_train[:examples], "y_train": data.y_train[:examples]}
+    data = replace(data, **train, x_test=data.x_test[:1], y_test=data.y_test[:1])
+    sizes = Sizes(data.name, shape, data.classes, examples)
+    densities, lr = MOVED[name]
+    for density in densities:
+        times = {"epochs": REWIRINGS + 1, "rewire_every": MOVE_EVERY, "scout_steps": 20}
+        recipe = Recipe(model=name, density=density, batch_size=batch, lr=lr, **times)
+        work = planning.work(recipe, sizes)
+        planned = priced(work, fits=False).sparse.flop
+        unmoved = priced(replace(work, moves=None), fits=False).sparse.flop.value
+        with tempfile.TemporaryDirectory() as out:
+            training = Training("sparse", sparse_network(recipe, data), data, recipe, Path(out), {}, lambda tick: None)
+            training.run()
+        came = training.flop.total
+        found = row(name, f"sparse, {density:.0%}", planned.value, came, "FLOP")
+        change = (came - unmoved) / (planned.value - unmoved)
+        print(f"{'':<36} {change:.2f} times the planned change")
+        yield found | {
+            "density": density,
+            "interval": [planned.least, planned.most],
+            "unmoved": unmoved,
+            "change": change,
+        }
 
 
 def row(model: str, what: str, planned: float, came: float, unit: str) -> dict[str, Any]:
@@ -202,18 +256,24 @@ def main() -> None:
     """Compare, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--only", nargs="+", choices=("flop", "memory", "seconds"), default=["flop", "memory", "seconds"]
+        "--only", nargs="+", choices=("flop", "memory", "seconds", "moves"), default=["flop", "memory", "seconds"]
     )
+    parser.add_argument("--data-dir", type=Path, default=DATA, help="holds mnist/ and cifar-10/cifar10.npz")
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--train-seconds", type=float, default=20)
     given = parser.parse_args()
     torch.set_num_threads(1)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for part in given.only:
-        compare = {"flop": compare_flop, "memory": compare_memory}.get(part)
+        compare = {
+            "flop": compare_flop,
+            "memory": compare_memory,
+            "seconds": lambda name: compare_seconds(name, given.train_seconds),
+            "moves": lambda name: compare_moves(name, given.data_dir),
+        }[part]
         rows = [row for row in results.get(part, {"rows": []})["rows"] if row["model"] not in given.models]
         for name in given.models:
-            rows += compare(name) if compare else compare_seconds(name, given.train_seconds)
+            rows += compare(name)
         worst = max(abs(row["ratio"] - 1) for row in rows)
         print(f"{part}: at most {worst:.1%} away\n")
         results[part] = {"known": "measured", "furthest": worst, "machine": machine(), "rows": rows}

@@ -10,6 +10,9 @@ from torch import nn
 
 import tithe
 from tithe import UsageError
+from tithe.budget import counts
+from tithe.cost.figure import Figure
+from tithe.cost.moves import Moves
 from tithe.cost.size import bytes_of
 
 BATCH, IN, WIDTH, OUT = 8, 100, 200, 10
@@ -60,9 +63,21 @@ def test_training_flop_in_closed_form():
     assert plan.rewirings == 2
     assert plan.scouting_steps == 2 * 44
     extra = 2 * 44 * BATCH * 2 * LOGICAL
-    assert plan.sparse.flop.value == 375 * plan.sparse.step_flop.value + extra
-    assert plan.sparse.flop.how == "modelled", "rewiring moves weights between layers"
+    stays = 375 * plan.sparse.step_flop.value + extra
+    assert planned(redistribute=False).sparse.flop == Figure(stays, "FLOP", "counted", source=plan.dense.flop.source)
     assert planned(epochs=1).sparse.flop.how == "counted"
+
+
+def test_weights_that_move_between_layers_change_the_flop():
+    plan, stays = planned(), planned(redistribute=False).sparse.flop.value
+    layers = {"0": (WIDTH, IN), "2": (OUT, WIDTH)}
+    before = counts(layers, 0.1)
+    after = Moves(every=125, total_steps=375).on_average(layers, before)
+    assert after != before
+    more = 375 * 2 * BATCH * sum((after[name] - before[name]) * passes for name, passes in (("0", 2), ("2", 3)))
+    assert plan.sparse.flop.value == stays + more
+    assert plan.sparse.flop.how == "modelled"
+    assert plan.sparse.flop.least < stays + more < plan.sparse.flop.most
 
 
 def test_workers_share_the_epoch_and_send_their_gradients():

@@ -81,7 +81,7 @@ def command(
     if calibrate:
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
-        times = planning.measured(recipe, planning.noise(recipe, found), work.calendar.total, make)
+        times = planning.measured(recipe, planning.noise(recipe, found), work)
     plan = priced(work, hardware, times, workers=workers, device_memory=device_memory, rates=rates)
     if as_json:
         about = {"model": recipe.model, "data": found.name, "batch_size": recipe.batch_size, "epochs": recipe.epochs}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tithe.cost.calendar import Calendar, Kind
 from tithe.cost.calibrate import StepTimes
 from tithe.cost.figure import Figure
+from tithe.cost.moves import LEFT_OPEN, Moves
 from tithe.cost.rates import Cost, Rates
 from tithe.cost.rehearsal import Loss, MakeOptimizer, Rehearsal, Sparse, Step, rewiring_peak
 
@@ -22,6 +23,7 @@ SPARSE_SHARE = Figure(
     "benchmarks/sparse_layers_are_faster_than_dense.py",
 )
 _REHEARSED = "one step on tensors without memory"
+_STEPS = f"{_REHEARSED}, times their number"
 _ACTIVATIONS = f"{_REHEARSED}; workspaces inside operators are not seen"
 
 
@@ -37,10 +39,32 @@ class Work:
     calendar: Calendar  # of the sparse half; the dense one has as many steps
     bf16: bool = False
     kernels: bool = True  # whether sparse layers are computed by the kernels; else densely
+    moves: Moves | None = None  # how rewiring moves weights between layers; None: it does not
 
     def rehearsal(self, density: float | None) -> Rehearsal:
         """With this density instead; None: dense."""
-        sparse = None if density is None else Sparse(density, self.sparse.budget, self.sparse.keep_dense)
+        return self._twin(None if density is None else replace(self.sparse, density=density))
+
+    def on_average(self) -> Sparse:
+        """The sparse network's layers as they are on average over the training, wherever its weights move."""
+        if self.moves is None or not self.calendar.rewirings:
+            return self.sparse
+        layers = self._twin(self.sparse).layers
+        shapes = {name: layer.weight_shape for name, layer in layers.items()}
+        counts = self.moves.on_average(shapes, {name: layer.nnz for name, layer in layers.items()})
+        return replace(self.sparse, budget={name: count / math.prod(shapes[name]) for name, count in counts.items()})
+
+    def moved_flop(self, batch: int) -> int:
+        """FLOP that such a step takes more than at the beginning, on average over the training; or fewer, below 0."""
+        later = self.on_average()
+        if later is self.sparse:
+            return 0
+        return self._step_flop(later, batch) - self._step_flop(self.sparse, batch)
+
+    def _step_flop(self, sparse: Sparse, batch: int) -> int:
+        return self._twin(sparse).step(*self.batch(batch)).flop
+
+    def _twin(self, sparse: Sparse | None) -> Rehearsal:
         return Rehearsal(self.model, self.optimizer, sparse, self.loss, self.bf16, self.kernels)
 
 
@@ -78,7 +102,7 @@ class Rehearsed:
     steps: dict[Kind, Step]  # full batches first, those without scouting before those with it
     density: float
     weights: int
-    nnz: list[int]  # of each sparse layer
+    nnz: list[int]  # of each sparse layer, at the beginning
     shapes: dict[str, tuple[int, ...]]  # of their weights
 
 
@@ -130,8 +154,10 @@ def half(
     for kind, count in work.calendar.steps.items():
         calendar[_kind(kind, found.sparse)] += count
     flops = {kind: _flop(kind, step, found.steps, dense) for kind, step in found.steps.items()}
-    flop = _total(flops, calendar, rates.devices, moves=found.sparse and work.calendar.rewirings > 0)
-    seconds = _measured(calendar, work, found, times) if times else _modelled(work, flop, found, rates)
+    flop = _total(flops, calendar, rates.devices)
+    if found.sparse and dense is None:
+        flop = _moved(flop, work, calendar, rates.devices)
+    seconds = _measured(calendar, work, found, times, flop) if times else _modelled(work, flop, found, rates)
     first = next(iter(found.steps))  # a full batch; without scouting, if there are such steps
     scouting = next((kind for kind in found.steps if kind.scouting), first)
     plain, scout = found.steps[first], found.steps[scouting]
@@ -174,15 +200,23 @@ def _flop(kind: Kind, step: Step, steps: dict[Kind, Step], dense: Rehearsed | No
     return dense.steps[without].flop + scouting
 
 
-def _total(flops: dict[Kind, int], calendar: dict[Kind, int], workers: int, moves: bool) -> Figure:
+def _total(flops: dict[Kind, int], calendar: dict[Kind, int], workers: int) -> Figure:
     total = workers * sum(flops[kind] * count for kind, count in calendar.items())
-    if moves:
-        source = f"{_REHEARSED}, times their number; rewiring moves weights between layers, which changes it a little"
-        return Figure(total, "FLOP", "modelled", source=source)
-    return Figure(total, "FLOP", "counted", source=f"{_REHEARSED}, times their number")
+    return Figure(total, "FLOP", "counted", source=_STEPS)
 
 
-def _measured(calendar: dict[Kind, int], work: Work, found: Rehearsed, times: StepTimes) -> Figure:
+def _moved(flop: Figure, work: Work, calendar: dict[Kind, int], workers: int) -> Figure:
+    """The training's FLOP when rewiring moves weights between layers."""
+    full = max(kind.batch for kind in calendar)
+    moved = work.moved_flop(full) / full * sum(kind.batch * count for kind, count in calendar.items()) * workers
+    if moved == 0:
+        return flop
+    ends = (flop.value + moved * LEFT_OPEN.least, flop.value + moved * LEFT_OPEN.most)
+    source = f"{_STEPS}, with weights that move between layers as the layers' sizes let expect"
+    return Figure(flop.value + moved, "FLOP", "modelled", min(ends), max(ends), source)
+
+
+def _measured(calendar: dict[Kind, int], work: Work, found: Rehearsed, times: StepTimes, flop: Figure) -> Figure:
     full = max(kind.batch for kind in calendar)
     plain, scouting = (
         sum(count * kind.batch / full for kind, count in calendar.items() if kind.scouting == which)
@@ -190,6 +224,9 @@ def _measured(calendar: dict[Kind, int], work: Work, found: Rehearsed, times: St
     )
     value, low, high = times.seconds(plain, scouting, work.calendar.rewirings if found.sparse else 0)
     source = "a few measured steps x their number; the interval is that of the middle half of the steps"
+    if flop.least < flop.most:  # at most as uncertain as the FLOP
+        low, high = low * flop.least / flop.value, high * flop.most / flop.value
+        source += " and of the FLOP"
     return Figure(value, "s", "modelled", low, high, source)
 
 

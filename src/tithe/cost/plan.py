@@ -16,6 +16,7 @@ from tithe.cost.calendar import Epoch, calendar
 from tithe.cost.calibrate import Loop, step_times
 from tithe.cost.half import Work
 from tithe.cost.hardware import Hardware
+from tithe.cost.moves import Moves
 from tithe.cost.priced import Plan, Times, priced
 from tithe.cost.rehearsal import Loss, MakeOptimizer, Sparse
 from tithe.errors import UsageError
@@ -45,6 +46,7 @@ def plan(
     loss: Loss | None = None,
     rewire_every: int | None = None,
     scout_steps: int | None = None,
+    redistribute: bool = True,
     bf16: bool = False,
     workers: int = 1,
     hardware: str | Hardware | None = None,
@@ -66,6 +68,7 @@ def plan(
         loss: of outputs and targets (None is passed); by default cross-entropy over the outputs' last dimension.
         rewire_every: steps; by default an epoch.
         scout_steps: steps with dense gradients before each rewiring; by default as `tithe.SparseMomentum` has it.
+        redistribute: whether rewiring moves weights between layers, as `tithe.SparseMomentum` does.
         bf16: passes under torch.autocast("cpu", torch.bfloat16).
         workers: how many devices share each epoch, each with batches like `x`.
         hardware: one device, or its name in the table; by default this machine's processor.
@@ -92,7 +95,8 @@ def plan(
     window = scout_window(make, every) if scout_steps is None else scout_steps
     days = calendar(epoch, epochs, every, window)
     sparse = Sparse(density, budget, tuple(keep_dense))
-    work = Work(model, make, sparse, loss or cross_entropy, _batches(x), days, bf16)
+    moves = Moves(every, days.total) if redistribute else None
+    work = Work(model, make, sparse, loss or cross_entropy, _batches(x), days, bf16, moves=moves)
     times = None
     if calibrate:
         check_calibration(hardware)
@@ -149,16 +153,16 @@ def _measured(work: Work, x: Tensor | tuple[int, ...]) -> Times:
     with torch.random.fork_rng(devices=[]):
         batch = x if isinstance(x, Tensor) and not x.is_meta else _noise(work, x)
 
-    def loop(density: float | None) -> Loop:
+    def loop(sparse: Sparse | None) -> Loop:
         model = copy.deepcopy(work.model)
-        if density is not None:
-            sparsify(model, density, work.sparse.budget, work.sparse.keep_dense, kernel="sparse")
+        if sparse is not None:
+            sparsify(model, sparse.density, sparse.budget, sparse.keep_dense, kernel="sparse")
         batches = itertools.repeat((batch, None))
         return Loop(model, work.optimizer(model.parameters()), batches, work.loss, work.bf16)
 
-    total = work.calendar.total
+    total, sparse = work.calendar.total, work.on_average()
     return Times(
-        sparse=step_times(lambda: loop(work.sparse.density), scouting=True, total_steps=total),
+        sparse=step_times(lambda: loop(sparse), scouting=True, total_steps=total),
         dense=step_times(lambda: loop(None), scouting=False, total_steps=total),
     )
 

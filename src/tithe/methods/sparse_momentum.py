@@ -124,7 +124,11 @@ def plan(
         growth: "weight" or "neuron".
     """
     share = momentum_shares(views)
-    dropped = {name: drop_count(view, rate, share[name] * len(views) > 1) for name, view in views.items()}
+    places = {name: math.prod(view.topology.shape) for name, view in views.items()}
+    dropped = {
+        name: drop_count(view.topology.nnz, places[name], rate, wants_to_grow=share[name] * len(views) > 1)
+        for name, view in views.items()
+    }
     drop = {name: weakest(view.values, dropped[name]) for name, view in views.items()}
     grown = _grow_counts(views, drop, dropped, share) if redistribute else dropped
     grow = {n: GROWTH[growth](view, drop[n], grown[n]) for n, view in views.items()}
@@ -152,9 +156,9 @@ def momentum_shares(views: Mapping[str, LayerView]) -> dict[str, float]:
     return {name: mean / total if total > 0 else 1 / len(means) for name, mean in means.items()}
 
 
-def drop_count(view: LayerView, rate: float, wants_to_grow: bool) -> int:
+def drop_count(nnz: int, places: int, rate: float, wants_to_grow: bool) -> int:
     """ceil(rate * nnz), but a layer keeps one weight, and a dense layer that grows drops at most its own sparsity."""
-    nnz, density = view.topology.nnz, view.topology.density
+    density = nnz / places
     if density > DENSE and wants_to_grow:
         rate = min(rate, 1 - density)
     return min(math.ceil(rate * nnz), nnz - 1)

@@ -16,17 +16,19 @@ from tithe.cost.calendar import Epoch, calendar
 from tithe.cost.calibrate import step_times
 from tithe.cost.figure import Figure
 from tithe.cost.half import Work
+from tithe.cost.moves import Moves
 from tithe.cost.plan import scout_window
 from tithe.cost.priced import Times, priced
 from tithe.cost.rehearsal import MakeOptimizer, Sparse
 from tithe.errors import Diverged, UsageError
 from tithe.methods import METHODS
+from tithe.nn import sparsify
 from tithe.train import models
 from tithe.train.batches import epoch_batches
 from tithe.train.data import Dataset
 from tithe.train.data.sizes import Sizes
 from tithe.train.loop import Training
-from tithe.train.network import Network, dense_model, optimizer_for, sparse_model
+from tithe.train.network import Network, dense_model, optimizer_for
 from tithe.train.recipe import Recipe, batch_bounds, timetable
 
 PLANNED = "sparse-momentum"
@@ -47,20 +49,25 @@ def work(recipe: Recipe, sizes: Sizes, optimizer: MakeOptimizer | None = None, w
     """
     make: MakeOptimizer = optimizer or (lambda parameters: optimizer_for(recipe, parameters))
     examples = -(-sizes.examples // workers)
-    every = timetable(recipe, examples).rewire_every
+    times = timetable(recipe, examples)
+    every = times.rewire_every
     window = recipe.scout_steps or scout_window(make, every)
     days = calendar(_epoch(examples, recipe.batch_size), recipe.epochs, every, window)
     sparse = Sparse(recipe.density, recipe.budget)
-    return Work(_model(recipe, sizes), make, sparse, _loss, _batches(sizes.input_shape), days, recipe.bf16)
+    moves = Moves(every, days.total) if recipe.rate is None else Moves(every, days.total, recipe.rate)
+    batches = _batches(sizes.input_shape)
+    return Work(_model(recipe, sizes), make, sparse, _loss, batches, days, recipe.bf16, moves=moves)
 
 
-def measured(recipe: Recipe, dataset: Dataset, steps: int, optimizer: MakeOptimizer | None = None) -> Times:
-    """A few steps of each half, on networks of their own; `steps` are those of the whole training."""
+def measured(recipe: Recipe, dataset: Dataset, todo: Work) -> Times:
+    """A few steps of each half of this work, on networks of their own."""
+    steps, sparse = todo.calendar.total, todo.on_average()
 
     def begin(half: str) -> _Steps:
-        model = (sparse_model if half == "sparse" else dense_model)(recipe, dataset)
-        parameters = model.parameters()
-        network = Network(model, optimizer(parameters) if optimizer else optimizer_for(recipe, parameters), None)
+        model = dense_model(recipe, dataset)
+        if half == "sparse":
+            sparsify(model, sparse.density, sparse.budget, kernel="sparse")
+        network = Network(model, todo.optimizer(model.parameters()), None)
         return _Steps(Training(half, network, dataset, recipe, Path(), {}, lambda tick: None))
 
     return Times(
@@ -109,7 +116,7 @@ def before_training(recipe: Recipe, dataset: Dataset, rates: Mapping[str, Any]) 
     try:
         with torch.random.fork_rng(devices=[]):
             todo = work(recipe, sizes)
-            times = measured(recipe, dataset, todo.calendar.total)
+            times = measured(recipe, dataset, todo)
             return priced(todo, times=times, rates=rates, fits=False).json()
     except (UsageError, Diverged):
         return None  # what is wrong with model, density or learning rate the training itself will say
