@@ -38,12 +38,14 @@ def test_one_rewiring_is_sparse_momentums(density: float, rate: float) -> None:
 
 
 def test_the_mean_counts_each_step_once_and_keeps_the_sum() -> None:
-    before = counts(LENET_5, 0.05)
-    after = rewired(LENET_5, before, Moves(6, 10).rate_at(6))
-    mean = Moves(every=6, total_steps=10).on_average(LENET_5, before)
-    assert sum(mean.values()) == sum(before.values())
+    moves = Moves(every=4, total_steps=10)
+    first = counts(LENET_5, 0.05)
+    second = rewired(LENET_5, first, moves.rate_at(4))
+    third = rewired(LENET_5, second, moves.rate_at(8))
+    mean = moves.on_average(LENET_5, first)
+    assert sum(mean.values()) == sum(first.values())
     for name, count in mean.items():
-        assert count == pytest.approx((6 * before[name] + 4 * after[name]) / 10, abs=1)
+        assert count == pytest.approx((4 * first[name] + 4 * second[name] + 2 * third[name]) / 10, abs=1)
 
 
 def test_nothing_moves_without_a_rewiring() -> None:
