@@ -6,8 +6,8 @@
 #include <nanobind/stl/vector.h>
 
 #include "conv2d.hpp"
-#include "dense_dw.hpp"
 #include "core.hpp"
+#include "dense_dw.hpp"
 #include "linear.hpp"
 #include "naive.hpp"
 #include "naive_norm.hpp"

@@ -70,7 +70,7 @@ class _Innermost(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, shape: tuple[int, int]) -> Tensor:  # type: ignore[override]
-        ctx.moved = not x.movedim(0, -1).is_contiguous()
+        ctx.moved = not dispatch.is_innermost(x)
         if not ctx.moved:
             return x.view_as(x)
         ctx.save_for_backward(x)

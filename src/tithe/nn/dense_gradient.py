@@ -39,7 +39,7 @@ if torch.ops.aten.addmm_ not in flop_registry:  # torch's counter knows addmm, b
 
 def takes(x: Tensor, dy: Tensor) -> bool:
     """Whether these are what `conv2d_dense_dw` is for: activations whose batch is innermost."""
-    return all(t.movedim(0, -1).is_contiguous() for t in (x, dy))
+    return dispatch.is_innermost(x) and dispatch.is_innermost(dy)
 
 
 def conv2d_dense_dw(

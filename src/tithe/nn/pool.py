@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tithe.ops import dispatch
+
 
 class MaxPool2d(nn.MaxPool2d):
     """nn.MaxPool2d; x [N, C, H, W] -> [N, C, H', W'], batch-innermost in memory if x is."""
@@ -46,4 +48,4 @@ class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
 
 def _is_innermost(x: Tensor) -> bool:
     """Four dimensions, and N is innermost in memory."""
-    return x.dim() == 4 and x.movedim(0, -1).is_contiguous()
+    return x.dim() == 4 and dispatch.is_innermost(x)

@@ -179,12 +179,17 @@ def batch_innermost(x: Tensor) -> Tensor:
     return x.movedim(0, -1).contiguous()
 
 
+def is_innermost(x: Tensor) -> bool:
+    """Whether N of x [N, ...] is innermost in memory, and nothing lies between the numbers."""
+    return x.movedim(0, -1).is_contiguous()
+
+
 def innermost(x: Tensor) -> Tensor:
     """x [N, ...], of a dtype that the kernels take, itself if N is innermost in memory, else a copy in which it is."""
     shape, stride = x.shape, x.stride()
     if stride[0] == 1 and stride[1:] == _strides(shape)[1:]:
         return x
-    if x.numel() == 0 or x.movedim(0, -1).is_contiguous():  # strides over one element mean nothing
+    if x.numel() == 0 or is_innermost(x):  # strides over one element mean nothing
         return x
     copy = empty_innermost(shape, x)
     if not x.is_contiguous():

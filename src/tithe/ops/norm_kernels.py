@@ -78,7 +78,7 @@ def innermost(x: Any) -> Any:
 def _sizes(x: Tensor) -> tuple[int, int, int]:
     """Channels, numbers in each, threads."""
     channels, numel = x.shape[1], x.numel()
-    return channels, numel // max(channels, 1), max(1, min(torch.get_num_threads(), numel // GRAIN))
+    return channels, numel // max(channels, 1), dispatch.team(numel // GRAIN)
 
 
 def _at(t: Tensor | None) -> int:
