@@ -100,6 +100,13 @@ def test_a_plan_changes_no_bit_of_the_training(tithe: Tithe, tmp_path):
         assert losses[0] == losses[1]
 
 
+def test_without_redistribution_the_sparse_flop_are_exact(tithe: Tithe, tmp_path):
+    arguments = [*SMALL, "--compare", "none", "--out", tmp_path / "run", "--json", "--no-redistribute"]
+    report = tithe("train", *arguments).report
+    assert report["sparse"]["rewirings"] > 0
+    assert report["sparse"]["plan"]["flop"]["ratio"] == 1
+
+
 def test_without_rewiring_the_sparse_flop_are_exact(tithe: Tithe, tmp_path):
     arguments = [*SMALL[:-1], "10000", "--compare", "none", "--out", tmp_path / "run", "--json"]
     assert tithe("train", *arguments).report["sparse"]["plan"]["flop"]["ratio"] == 1

@@ -33,6 +33,7 @@ Exit status: 0 done, 2 bad input.
 @click.option("--epochs", type=int, help="Passes over the training set.")
 @click.option("--rewire-every", type=int, help="Steps between rewirings.  [default: at the ends of epochs]")
 @click.option("--scout-steps", type=int, help="Steps with dense gradients before a rewiring.  [default: the method's]")
+@click.option("--redistribute/--no-redistribute", default=None, help="Whether rewiring moves weights between layers.")
 @click.option("--bf16", is_flag=True, default=None, help="Activations in bfloat16.")
 @click.option("--optimizer", help="sgd (momentum 0.9), adam, adamw, rmsprop or adagrad.  [default: sgd]")
 @click.option("--workers", type=int, default=1, show_default=True, help="Devices that share each epoch.")

@@ -56,6 +56,7 @@ HEADINGS = {
         "rewire_every",
         "scout_steps",
         "rate",
+        "redistribute",
         "seed",
         "threads",
     ),
@@ -100,6 +101,12 @@ HEADINGS = {
 @click.option("--rewire-every", type=int, help="Steps between rewirings.  [default: at the ends of epochs]")
 @click.option("--scout-steps", type=int, help="Steps with dense gradients before a rewiring.  [default: the method's]")
 @click.option("--rate", type=float, help="Fraction of the weights dropped at the first rewiring.  [default: 0.5]")
+@click.option(
+    "--redistribute/--no-redistribute",
+    default=None,
+    help="Whether rewiring moves weights between layers. In convolutional networks they move to early layers, where a "
+    "weight takes more FLOP.  [default: the method's]",
+)
 @click.option("--seed", type=int, help="Decides the weights, the topology and the order of examples.  [default: 0]")
 @click.option("--threads", type=int, help="CPU threads.  [default: torch's choice]")
 @click.option(

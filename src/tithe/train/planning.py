@@ -54,7 +54,9 @@ def work(recipe: Recipe, sizes: Sizes, optimizer: MakeOptimizer | None = None, w
     window = recipe.scout_steps or scout_window(make, every)
     days = calendar(_epoch(examples, recipe.batch_size), recipe.epochs, every, window)
     sparse = Sparse(recipe.density, recipe.budget)
-    moves = Moves(every, days.total) if recipe.rate is None else Moves(every, days.total, recipe.rate)
+    moves = None
+    if recipe.redistribute is not False:
+        moves = Moves(every, days.total) if recipe.rate is None else Moves(every, days.total, recipe.rate)
     batches = _batches(sizes.input_shape)
     return Work(_model(recipe, sizes), make, sparse, _loss, batches, days, recipe.bf16, moves=moves)
 

@@ -36,6 +36,7 @@ class Recipe:
     )  # the learning rate falls to a tenth at these fractions of all steps
     rewire_every: int | None = None  # steps; None: at the ends of epochs
     scout_steps: int | None = None  # steps; None: the method's own window
+    redistribute: bool | None = None  # whether rewiring moves weights between layers; None: as the method has it
     rate: float | None = None  # fraction of a layer's weights dropped at the first rewiring; None: the method's own
     augment: Literal["none", "crop-flip"] = "none"
     remove_dead: bool = False  # channels that no weight reads, as soon as the topology stays
