@@ -5,7 +5,7 @@ but before retraining"). Differs from the paper in what `tithe.methods.one_shot`
 
 1. The penalty is applied as soft thresholding after each step, so weights become exactly zero.
 2. The paper gives no strength. Unless one is given it is such that the penalty is a given share of the first batch's
-   loss and penalty together, as Lym et al. 2019 (PruneTrain, arXiv 1901.09290), section 3.1, choose theirs.
+   loss and penalty together, as Lym et al. 2019 (PruneTrain, arXiv 1901.09290) choose theirs in their public code.
 3. Fine-tuning is without penalty.
 """
 

@@ -1,9 +1,9 @@
 """Small dense: the same network with fewer channels in every layer, until it has the wanted number of weights.
 
-The baseline "Small-Dense" of Evci et al. 2020, arXiv 1911.11134, section 4. Differs from the paper in:
+The baseline "Small-Dense" of Evci et al. 2020, arXiv 1911.11134, section 4.1. Differs from the paper in:
 
 1. Each layer keeps the same share of its channels, found by bisection, so that the weights are as many as fit within
-   the density; the paper's widths are chosen by hand.
+   the density; the paper's widths are found by trial (0.34 for ResNet-50 at 10 %, in their notebook).
 2. Channels are taken from the full network as it was drawn; weights are scaled by sqrt(fan-in before / after).
 """
 

@@ -1,10 +1,13 @@
 """SNIP: before training, keep the weights whose removal would change the loss most.
 
 Lee, Ajanthan, Torr 2019, "SNIP: Single-shot Network Pruning based on Connection Sensitivity", arXiv 1810.02340,
-section 4 and algorithm 1. Differs from the paper in:
+section 4 and algorithm 1 (numbers recalled; the score and one batch as in github.com/namhoonlee/snip-public). Differs
+from the paper in:
 
 1. Weights start as the model has drawn them; the paper asks for variance scaling, which torch's layers nearly have.
 2. A layer keeps at least one weight.
+3. Biases stay; their code prunes them with the weights.
+4. The batch is seen in the mode that the model is in; in their code as in evaluation, without dropout.
 """
 
 from __future__ import annotations
