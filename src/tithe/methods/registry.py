@@ -147,6 +147,16 @@ _ENTRIES = (
         budget="global",
     ),
     Entry(
+        "top-kast",
+        "tithe.methods.top_kast:TopKAST",
+        "computes with the largest weights, learns as many more, chooses anew by size",
+        "Jayakumar et al. 2020, arXiv 2106.03517, section 2 (recalled)",
+        FROM_SCRATCH,
+        start="dense",
+        budget="uniform",
+        every=100,
+    ),
+    Entry(
         "gradual-magnitude",
         "tithe.methods.gradual_magnitude:GradualMagnitude",
         "dense at first; the smallest weights go over the first half of training",
