@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import inspect
 import itertools
 import math
@@ -42,6 +43,15 @@ def test_what_a_method_says_of_itself(name: str) -> None:
     assert entry.line in lines()
     parameters = list(inspect.signature(kind.__init__).parameters)
     assert parameters[1:3] == ["model", "optimizer"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_example_of_each_class_runs(name: str) -> None:
+    kind = METHODS[name].load()
+    (example,) = doctest.DocTestFinder(recurse=False).find(kind, kind.__name__)
+    result = doctest.DocTestRunner(verbose=False).run(example)
+    assert result.attempted >= 4, "there is one"
+    assert result.failed == 0
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -41,6 +41,13 @@ class DeepR(Driver):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers, an optimizer that does not hold them.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=0.1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> rewire = tithe.DeepR(model, optimizer, total_steps=4500)
+    >>> rewire.signs["0"].shape
+    torch.Size([64])
     """
 
     def __init__(

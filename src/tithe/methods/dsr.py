@@ -48,6 +48,13 @@ class DSR(Periodic):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers, an optimizer that does not hold them.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=0.1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> rewire = tithe.DSR(model, optimizer, every=450, total_steps=4500)
+    >>> rewire.threshold
+    0.001
     """
 
     def __init__(

@@ -43,6 +43,13 @@ class GraNet(Scouting):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers or with nothing to prune.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=1.0, kernel="by-density")
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.GraNet(model, optimizer, total_steps=8000, density=0.1)
+    >>> method.every, method.end
+    (1000, 5500)
     """
 
     heals = True

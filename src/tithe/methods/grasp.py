@@ -32,6 +32,15 @@ class GraSP(AtStart):
 
     Raises:
         UsageError: a density out of range, a model without sparse layers or with nothing to prune.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=1.0, kernel="by-density")
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.GraSP(model, optimizer, density=0.1)
+    >>> x, y = torch.randn(32, 64), torch.randint(10, (32,))
+    >>> method.prepare(lambda: torch.nn.functional.cross_entropy(model(x) / method.temperature, y))
+    >>> model[0].nnz
+    64
     """
 
     temperature = 200.0

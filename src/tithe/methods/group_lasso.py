@@ -47,6 +47,15 @@ class GroupLasso(Method):
 
     Raises:
         UsageError: an argument out of range, a model without channels to remove, a density that leaves too few.
+
+    >>> import torch, tithe
+    >>> model = torch.nn.Sequential(torch.nn.Linear(64, 300), torch.nn.ReLU(), torch.nn.Linear(300, 10))
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.GroupLasso(model, optimizer, total_steps=4000, density=0.1, every=450)
+    >>> x, y = torch.randn(32, 64), torch.randint(10, (32,))
+    >>> method.prepare(lambda: torch.nn.functional.cross_entropy(model(x), y))
+    >>> method.needs_loss
+    False
     """
 
     def __init__(

@@ -38,6 +38,15 @@ class L1(OneShot):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers or with nothing to prune.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=1.0, kernel="by-density")
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.L1(model, optimizer, total_steps=4000, density=0.1)
+    >>> x, y = torch.randn(32, 64), torch.randint(10, (32,))
+    >>> method.prepare(lambda: torch.nn.functional.cross_entropy(model(x), y))
+    >>> method.needs_loss
+    False
     """
 
     def __init__(

@@ -43,6 +43,13 @@ class LotteryTicket(Driver):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers or with nothing to prune.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=1.0, kernel="by-density")
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.LotteryTicket(model, optimizer, total_steps=4000, density=0.1)
+    >>> method.settled
+    False
     """
 
     def __init__(

@@ -33,6 +33,17 @@ class SmallDense(Method):
 
     Raises:
         UsageError: a density out of range or too small for a channel in each layer, or no channels to remove.
+
+    >>> import torch, tithe
+    >>> model = torch.nn.Sequential(torch.nn.Linear(64, 300), torch.nn.ReLU(), torch.nn.Linear(300, 10))
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.SmallDense(model, optimizer, density=0.1)
+    >>> model
+    Sequential(
+      (0): Linear(in_features=64, out_features=30, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=30, out_features=10, bias=True)
+    )
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, *, density: float) -> None:

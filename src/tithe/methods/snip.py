@@ -31,6 +31,15 @@ class SNIP(AtStart):
 
     Raises:
         UsageError: a density out of range, a model without sparse layers or with nothing to prune.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=1.0, kernel="by-density")
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.SNIP(model, optimizer, density=0.1)
+    >>> x, y = torch.randn(32, 64), torch.randint(10, (32,))
+    >>> method.prepare(lambda: torch.nn.functional.cross_entropy(model(x), y))
+    >>> model[0].nnz
+    64
     """
 
     def _scores(self, loss: Callable[[], Tensor]) -> dict[str, Tensor]:

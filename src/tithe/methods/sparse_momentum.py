@@ -69,6 +69,13 @@ class SparseMomentum(Scouting):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers, an optimizer that does not hold them.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=0.1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> rewire = tithe.SparseMomentum(model, optimizer, every=450, total_steps=4500)
+    >>> rewire.scout_steps
+    44
     """
 
     heals = True

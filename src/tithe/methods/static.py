@@ -21,4 +21,11 @@ class Static(Driver):
 
     Raises:
         UsageError: a model without sparse layers, or an optimizer that does not hold them.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=0.1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.Static(model, optimizer)
+    >>> method.settled
+    True
     """

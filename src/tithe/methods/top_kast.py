@@ -54,6 +54,13 @@ class TopKAST(Driver):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers or that has not all of its weights.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=1.0, kernel="by-density")
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.TopKAST(model, optimizer, total_steps=4500, density=0.1)
+    >>> model[0].nnz, method.shown
+    (128, {'0': 64})
     """
 
     def __init__(
