@@ -143,6 +143,34 @@ def test_a_model_without_sparse_layers_is_refused(name: str) -> None:
         METHODS[name].make(model, optimizer, {"total_steps": STEPS, "density": DENSITY, "every": 5}, {})
 
 
+NEEDS = {"total_steps": STEPS, "density": DENSITY, "every": 5}
+
+
+@pytest.mark.parametrize("make", [lambda: nn.LSTM(4, 4), lambda: nn.Sequential(nn.Embedding(8, 3), nn.Flatten())])
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "dense"])
+def test_a_model_with_nothing_to_prune_is_refused(name: str, make) -> None:
+    model = make()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    words = "nothing to prune; train it with tithe.Dense" if name in REWIRING else "no channels to remove"
+    with pytest.raises(tithe.UsageError, match=words) as refused:
+        METHODS[name].make(model, optimizer, NEEDS, {})
+    assert "\n" not in str(refused.value), "one sentence"
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].start == "ordinary" and name != "dense"])
+def test_a_sparse_model_is_refused_where_an_ordinary_one_is_needed(name: str) -> None:
+    model = tithe.sparsify(MODELS["mlp"][0](), 0.5)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(tithe.UsageError, match=r"has sparse layers.*before tithe\.sparsify"):
+        METHODS[name].make(model, optimizer, NEEDS, {})
+
+
+@pytest.mark.parametrize("name", [name for name in REWIRING if METHODS[name].start == "dense"])
+def test_full_density_leaves_nothing_to_prune(name: str) -> None:
+    with pytest.raises(tithe.UsageError, match="density=1 was given, so there is nothing to prune; give less"):
+        trial(name, density=1.0)
+
+
 @pytest.mark.parametrize("name", [name for name in REWIRING if METHODS[name].start == "dense"])
 def test_nothing_to_prune_is_refused(name: str) -> None:
     model = tithe.sparsify(MODELS["mlp"][0](), 0.1)

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from tithe.errors import UsageError
 from tithe.methods.base import Method, check_fraction
 from tithe.nn.channels import Space, spaces, weight_shape
-from tithe.nn.convert import CONVERT
+from tithe.nn.convert import CONVERT, sparse_layers
 from tithe.resize import keep_channels
 
 
@@ -64,8 +64,13 @@ def removable(model: nn.Module) -> list[Space]:
     """The spaces of a model from which channels may be removed.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or the model has been sparsified.
     """
+    if sparse_layers(model):
+        raise UsageError(
+            "the model has sparse layers, and this method removes channels of an ordinary one; give it the model as it "
+            "was before tithe.sparsify (tithe.densify makes an ordinary one)"
+        )
     found = spaces(model)
     if not found:
         raise UsageError(

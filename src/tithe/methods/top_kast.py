@@ -82,8 +82,8 @@ class TopKAST(Driver):
             raise UsageError(f"backward={wide!r} was given; it is at least density={density:g} and at most 1")
         super().__init__(model, optimizer)
         shapes = {name: layer.weight_shape for name, layer in self.layers.items()}
-        self.present = counts(shapes, wide, budget)
-        self.shown = {name: min(n, self.present[name]) for name, n in counts(shapes, density, budget).items()}
+        self.shown = counts(shapes, density, budget)
+        self.present = {name: max(n, self.shown[name]) for name, n in counts(shapes, wide, budget).items()}
         _check_full(self.layers, density, budget)
         self.every, self.last_step = every, max(round(stop * total_steps), 1)
         self._dense = {name: layer.values.detach().clone() for name, layer in self.layers.items()}
