@@ -32,7 +32,7 @@ class Entry:
     family: str
     start: Start = "sparse"
     budget: str = "erk"  # how layers share the weights, unless told otherwise
-    every: int | None = None  # steps between rewirings, unless told otherwise: the paper's; None: an epoch
+    every: int | None = None  # steps between rewirings, unless told otherwise; None: an epoch
 
     @property
     def needs(self) -> str:

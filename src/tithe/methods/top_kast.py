@@ -4,7 +4,8 @@ Jayakumar, Pascanu, Rae, Osindero, Elsen 2020, "Top-KAST: Top-K Always Sparse Tr
 section 2 (number recalled): the forward set A, the larger backward set B, and the exploration penalty, which is 1 / D
 times as strong outside A, with D the density of A. Differs from the paper in:
 
-1. The penalty is the optimizer's weight decay; what B outside A has to have besides is applied after each step.
+1. The penalty is the optimizer's weight decay; what weights of B outside A have to have besides is applied after each
+   step.
 2. B has twice the weights of A unless told otherwise, as in the paper's examples at 10 and 5 % (recalled), and sets are
    chosen anew every 100 steps (recalled).
 3. In the last step (or at `stop`) what is not in A goes, so the network ends with exactly the density asked for.
