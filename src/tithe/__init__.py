@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tithe.methods.snip import SNIP
     from tithe.methods.sparse_momentum import SparseMomentum
     from tithe.methods.static import Static
+    from tithe.methods.top_kast import TopKAST
     from tithe.nn import SparseConv2d, SparseLinear, densify, sparse_layers, sparsify
     from tithe.resize import fit_channels, remove_dead_channels
     from tithe.topology import Topology
@@ -59,6 +60,7 @@ __all__ = [
     "SparseLinear",
     "SparseMomentum",
     "Static",
+    "TopKAST",
     "Topology",
     "UsageError",
     "densify",

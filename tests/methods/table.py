@@ -35,6 +35,7 @@ ROWS = {
     "static": Row({}, 0, grows=False, fixed_layers=True),
     "snip": Row({}, 1, grows=False),
     "grasp": Row({}, 1, grows=False),
+    "top-kast": Row({"every": EVERY}, 7),  # at 8, 16, ... 48, and its end
     "gradual-magnitude": Row({"every": EVERY}, 4, grows=False),  # at 8, 16, 24 and its end, 25
     "granet": Row({"every": EVERY}, 6),
     "one-shot": Row({}, 1, grows=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import inspect
 import itertools
 import math
@@ -42,6 +43,15 @@ def test_what_a_method_says_of_itself(name: str) -> None:
     assert entry.line in lines()
     parameters = list(inspect.signature(kind.__init__).parameters)
     assert parameters[1:3] == ["model", "optimizer"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_example_of_each_class_runs(name: str) -> None:
+    kind = METHODS[name].load()
+    (example,) = doctest.DocTestFinder(recurse=False).find(kind, kind.__name__)
+    result = doctest.DocTestRunner(verbose=False).run(example)
+    assert result.attempted >= 4, "there is one"
+    assert result.failed == 0
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -131,6 +141,34 @@ def test_a_model_without_sparse_layers_is_refused(name: str) -> None:
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with pytest.raises(tithe.UsageError, match="sparsify"):
         METHODS[name].make(model, optimizer, {"total_steps": STEPS, "density": DENSITY, "every": 5}, {})
+
+
+NEEDS = {"total_steps": STEPS, "density": DENSITY, "every": 5}
+
+
+@pytest.mark.parametrize("make", [lambda: nn.LSTM(4, 4), lambda: nn.Sequential(nn.Embedding(8, 3), nn.Flatten())])
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "dense"])
+def test_a_model_with_nothing_to_prune_is_refused(name: str, make) -> None:
+    model = make()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    words = "nothing to prune; train it with tithe.Dense" if name in REWIRING else "no channels to remove"
+    with pytest.raises(tithe.UsageError, match=words) as refused:
+        METHODS[name].make(model, optimizer, NEEDS, {})
+    assert "\n" not in str(refused.value), "one sentence"
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].start == "ordinary" and name != "dense"])
+def test_a_sparse_model_is_refused_where_an_ordinary_one_is_needed(name: str) -> None:
+    model = tithe.sparsify(MODELS["mlp"][0](), 0.5)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(tithe.UsageError, match=r"has sparse layers.*before tithe\.sparsify"):
+        METHODS[name].make(model, optimizer, NEEDS, {})
+
+
+@pytest.mark.parametrize("name", [name for name in REWIRING if METHODS[name].start == "dense"])
+def test_full_density_leaves_nothing_to_prune(name: str) -> None:
+    with pytest.raises(tithe.UsageError, match="density=1 was given, so there is nothing to prune; give less"):
+        trial(name, density=1.0)
 
 
 @pytest.mark.parametrize("name", [name for name in REWIRING if METHODS[name].start == "dense"])

@@ -1,12 +1,14 @@
 """DeepR: weights keep the sign they were born with; one that would change it is dropped, and one grows anywhere.
 
 Bellec, Kappel, Maass, Legenstein 2018, "Deep Rewiring: Training very sparse deep networks", arXiv 1711.05136, section 2
-and algorithm 1; alpha and the noise as in their public code (script_mnist_deep_rewiring.py). Differs from the paper in:
+and algorithm 1 (numbers recalled); alpha and the noise are those of their public code
+(github.com/guillaumeBellec/deep_rewiring, script_mnist_deep_rewiring.py: l1 and gdnoise). Differs from the paper in:
 
 1. Each layer keeps its number of weights, as in that script; algorithm 1 counts over all layers.
 2. The step is the user's optimizer's; the paper's is plain SGD.
 3. With `every` above 1 a weight that would change its sign waits at zero for the next rewiring.
 4. A layer keeps at least one weight.
+5. A weight that grows gets its sign by chance; in that script each place has one sign for good.
 """
 
 from __future__ import annotations
@@ -39,6 +41,13 @@ class DeepR(Driver):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers, an optimizer that does not hold them.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=0.1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> rewire = tithe.DeepR(model, optimizer, total_steps=4500)
+    >>> rewire.signs["0"].shape
+    torch.Size([64])
     """
 
     def __init__(

@@ -39,11 +39,7 @@ class Descent:
         spread = budgets.counts(shapes, density, "uniform" if budget == GLOBAL else budget)
         total, present = sum(spread.values()), sum(first.values())
         if total >= present:
-            logical = sum(map(math.prod, shapes.values()))
-            raise UsageError(
-                f"density={density:g} was given, but the model has only {present / logical:.4g} of its weights, so "
-                "there is nothing to prune; start with tithe.sparsify(model, density=1.0) and prune to less"
-            )
+            raise _nothing_to_prune(density, present / sum(map(math.prod, shapes.values())))
         if budget == GLOBAL:
             return Descent(first, total)
         short = next((name for name in first if first[name] < spread[name]), None)
@@ -77,6 +73,15 @@ class Descent:
             name: smallest(size, max(size.numel() - _between(self.first[name], self.last[name], progress), 0))
             for name, size in sizes.items()
         }
+
+
+def _nothing_to_prune(density: float, present: float) -> UsageError:
+    if density == 1:
+        return UsageError(f"density={density:g} was given, so there is nothing to prune; give less, e.g. 0.05 for 5 %")
+    return UsageError(
+        f"density={density:g} was given, but the model has only {present:.4g} of its weights, so there is nothing to "
+        "prune; start with tithe.sparsify(model, density=1.0) and prune to less"
+    )
 
 
 def pruned(drop: Mapping[str, Tensor]) -> dict[str, LayerPlan]:

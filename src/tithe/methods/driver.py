@@ -13,7 +13,7 @@ from tithe import rewire
 from tithe.errors import UsageError
 from tithe.methods.base import Method, Rewiring, check_fraction, check_steps
 from tithe.methods.health import Watch, all_finite
-from tithe.nn.convert import sparse_layers
+from tithe.nn.convert import CONVERT, sparse_layers
 from tithe.rewire import LayerPlan
 from tithe.schedule import SCHEDULES
 
@@ -31,7 +31,7 @@ class Driver(Method):
         super().__init__(model, optimizer)
         self.layers = sparse_layers(model)
         if not self.layers:
-            raise UsageError("the model has no sparse layer; call tithe.sparsify(model, density=...) first")
+            raise _no_sparse_layer(model)
         rewire.check(self.layers, optimizer)
         self._health = Watch(self.layers)
 
@@ -114,6 +114,15 @@ class Driver(Method):
     def _advice(self) -> str:
         heal = "the next rewiring grows where a path can be. " if self.heals else ""
         return f"{heal}More density avoids it"
+
+
+def _no_sparse_layer(model: nn.Module) -> UsageError:
+    if any(type(module) in CONVERT for module in model.modules()):
+        return UsageError("the model has no sparse layer; call tithe.sparsify(model, density=...) first")
+    return UsageError(
+        f"the model ({type(model).__name__}) has no nn.Linear or nn.Conv2d that could be sparse, so there is nothing "
+        "to prune; train it with tithe.Dense or as it is"
+    )
 
 
 class Periodic(Driver):

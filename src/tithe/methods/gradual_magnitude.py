@@ -1,11 +1,13 @@
 """Gradual magnitude pruning: the smallest weights go, many at first, few at last.
 
 Zhu & Gupta 2017, "To prune, or not to prune: exploring the efficacy of pruning for model compression",
-arXiv 1710.01878, section 3 and equation 1. Differs from the paper in:
+arXiv 1710.01878, section 3 and equation 1 (numbers recalled). Differs from the paper in:
 
 1. A weight that is pruned is gone, with its place in memory; there it is masked and might come back.
 2. From 50 % density down (`kernel="by-density"`) steps are sparse; there all of training is dense.
-3. The paper leaves beginning and end of the pruning to the user; here it begins at once and ends half way.
+3. The paper leaves beginning, end and frequency of the pruning to the user; our choice is from the first step to the
+   middle of the training, every 100 steps.
+4. A layer keeps at least one weight.
 """
 
 from __future__ import annotations
@@ -36,6 +38,13 @@ class GradualMagnitude(Driver):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers or with nothing to prune.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=1.0, kernel="by-density")
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.GradualMagnitude(model, optimizer, total_steps=4000, density=0.1)
+    >>> method.every, method.end
+    (100, 2000)
     """
 
     def __init__(

@@ -1,10 +1,12 @@
 """GraNet: gradual pruning, and at each pruning some of what is left is exchanged, as RigL does.
 
 Liu et al. 2021, "Sparse Training via Boosting Pruning Plasticity with Neuroregeneration", NeurIPS, arXiv 2106.10404,
-section 4 and algorithm 1; constants as in their public code for CIFAR. Differs from the paper in:
+section 4 and algorithm 1 (numbers recalled); constants as in their public code for CIFAR (github.com/VITA-Group/GraNet:
+every 1000 steps, half exchanged at first and 0.5 % at last, pruned over 110 of 160 epochs). Differs from the paper in:
 
 1. A weight that is pruned is gone with its place in memory, and steps are sparse from 50 % density down.
 2. In the dense phase the dense gradient of an exchange is taken once more beside the step's own.
+3. Pruning is done by the last rewiring where its end would come later, and a layer keeps at least one weight.
 """
 
 from __future__ import annotations
@@ -41,6 +43,13 @@ class GraNet(Scouting):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers or with nothing to prune.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=1.0, kernel="by-density")
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.GraNet(model, optimizer, total_steps=8000, density=0.1)
+    >>> method.every, method.end
+    (1000, 5500)
     """
 
     heals = True

@@ -1,13 +1,14 @@
 """Group lasso: a penalty on whole channels; those that become zero are removed, and the network really shrinks.
 
 Wen, Wu, Wang, Chen, Li 2016, "Learning Structured Sparsity in Deep Neural Networks", arXiv 1608.03665, section 3.1
-(channel-wise groups); removing channels while training is Lym et al. 2019, "PruneTrain: Fast Neural Network Training by
-Dynamic Sparse Model Reconfiguration", arXiv 1901.09290, section 3; the penalty's strength is theirs too. Differs from
-them in:
+(number recalled; channel-wise groups); removing channels while training is Lym et al. 2019, "PruneTrain: Fast Neural
+Network Training by Dynamic Sparse Model Reconfiguration", arXiv 1901.09290. The penalty's strength is theirs too: 0.2
+of loss and penalty in the configurations of their public code for CIFAR. Differs from them in:
 
-1. One group holds all weights that read a channel, so groups do not overlap. What writes it goes with it.
-2. The penalty is applied as group soft thresholding after each step, so channels become exactly zero. One that is zero
-   when channels are removed next is gone for good.
+1. One group holds all weights that read a channel, so groups do not overlap; PruneTrain has groups of the weights that
+   write it besides. What writes it goes with it.
+2. The penalty is applied as group soft thresholding after each step, so channels become exactly zero; PruneTrain adds
+   it to the loss and takes below 0.0001 for zero. A channel that is zero when channels are removed next is gone.
 3. Half way the weakest channels go as well, until the weights fit within the density; then training goes on without
    penalty, over the second half of the learning rate's schedule.
 """
@@ -38,7 +39,7 @@ class GroupLasso(Method):
         optimizer: holds its parameters; they stay the same objects when they shrink.
         total_steps: steps of the whole training, fine-tuning included.
         density: fraction of the weights of linear and convolution layers that may exist at last.
-        every: steps from one removal of zero channels to the next; PruneTrain takes some epochs.
+        every: steps from one removal of zero channels to the next; PruneTrain takes ten epochs.
         prune_at: fraction of the training after which to remove the weakest channels.
         strength: what the sum of all groups' norms is multiplied with; None: by `share`, and `prepare(loss)` must be
             called.
@@ -46,6 +47,15 @@ class GroupLasso(Method):
 
     Raises:
         UsageError: an argument out of range, a model without channels to remove, a density that leaves too few.
+
+    >>> import torch, tithe
+    >>> model = torch.nn.Sequential(torch.nn.Linear(64, 300), torch.nn.ReLU(), torch.nn.Linear(300, 10))
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.GroupLasso(model, optimizer, total_steps=4000, density=0.1, every=450)
+    >>> x, y = torch.randn(32, 64), torch.randint(10, (32,))
+    >>> method.prepare(lambda: torch.nn.functional.cross_entropy(model(x), y))
+    >>> method.needs_loss
+    False
     """
 
     def __init__(

@@ -5,7 +5,7 @@ but before retraining"). Differs from the paper in what `tithe.methods.one_shot`
 
 1. The penalty is applied as soft thresholding after each step, so weights become exactly zero.
 2. The paper gives no strength. Unless one is given it is such that the penalty is a given share of the first batch's
-   loss and penalty together, as Lym et al. 2019 (PruneTrain, arXiv 1901.09290), section 3.1, choose theirs.
+   loss and penalty together, as Lym et al. 2019 (PruneTrain, arXiv 1901.09290) choose theirs in their public code.
 3. Fine-tuning is without penalty.
 """
 
@@ -38,6 +38,15 @@ class L1(OneShot):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers or with nothing to prune.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=1.0, kernel="by-density")
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.L1(model, optimizer, total_steps=4000, density=0.1)
+    >>> x, y = torch.randn(32, 64), torch.randint(10, (32,))
+    >>> method.prepare(lambda: torch.nn.functional.cross_entropy(model(x), y))
+    >>> method.needs_loss
+    False
     """
 
     def __init__(

@@ -2,12 +2,14 @@
 
 Frankle & Carbin 2019, "The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks", arXiv 1803.03635,
 sections 1 and 2; going back to an early step instead of the first is Frankle, Dziugaite, Roy, Carbin 2019,
-"Stabilizing the Lottery Ticket Hypothesis", arXiv 1903.01611, section 4 ("0.1 % to 7 % through"). Differs from them in:
+"Stabilizing the Lottery Ticket Hypothesis", arXiv 1903.01611 ("0.1 % to 7 % through"). Differs from them in:
 
 1. All trainings share the given number of steps: with n rounds each is about 1 / (n + 1) of them. The bill has all.
-2. One round is the default (their "one-shot pruning"); with n rounds each prunes p^(1/n) of what is left, as theirs.
-3. All layers compete for the weights (their choice for deep networks); `budget="uniform"` is their layer-wise pruning.
+2. One round is the default (their "one-shot pruning"); with n rounds each keeps the same share of what is left.
+3. All layers compete for the weights (their choice for deep networks, section 4); `budget="uniform"` is their
+   layer-wise pruning (section 2), but for LeNet's output layer, which they prune at half the rate.
 4. The optimizer forgets its state when the weights go back.
+5. Weights go back to 2 % through, our choice within theirs; `rewind=0` is the first paper's.
 """
 
 from __future__ import annotations
@@ -41,6 +43,13 @@ class LotteryTicket(Driver):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers or with nothing to prune.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=1.0, kernel="by-density")
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.LotteryTicket(model, optimizer, total_steps=4000, density=0.1)
+    >>> method.settled
+    False
     """
 
     def __init__(

@@ -3,11 +3,14 @@
 Han, Pool, Tran, Dally 2015, "Learning both Weights and Connections for Efficient Neural Networks", arXiv 1506.02626,
 section 3. Differs from the paper in:
 
-1. Weights are pruned to an exact density, not by a threshold chosen for each layer.
-2. All layers are pruned at once; the paper prunes and retrains layer by layer where layers differ much.
+1. Weights are pruned to an exact density, not below a multiple of each layer's standard deviation (section 4).
+2. All layers are pruned at once and once; the paper retrains convolutions and linear layers in turn (3.3) and may go
+   on pruning and retraining (3.4).
 3. Fine-tuning repeats the second half of the learning rate's schedule (Renda, Frankle, Carbin 2020, arXiv 2003.02389,
-   "learning rate rewinding"); the paper takes a tenth of the learning rate for LeNet, a hundredth for AlexNet.
-4. Dropout stays as it is; the paper lowers it after pruning.
+   "learning rate rewinding"); the paper takes a tenth of the learning rate for LeNet, a hundredth for AlexNet
+   (4.1, 4.2).
+4. Dropout stays as it is; the paper lowers it after pruning (3.2).
+5. Half of the steps are for fine-tuning, our choice; the paper trains to the end first.
 """
 
 from __future__ import annotations
@@ -37,6 +40,13 @@ class OneShot(Driver):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers or with nothing to prune.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=1.0, kernel="by-density")
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> method = tithe.OneShot(model, optimizer, total_steps=4000, density=0.1)
+    >>> method.prune_step, method.schedule_step(2000), method.schedule_step(2001)
+    (2000, 4000, 2001)
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from tithe.errors import UsageError
 
 
 def strength_for(loss: Callable[[], Tensor], penalty: float, share: float) -> float:
-    """The strength that makes the penalty `share` of loss and penalty together (PruneTrain, arXiv 1901.09290, 3.1)."""
+    """The strength that makes the penalty `share` of loss and penalty together (PruneTrain, arXiv 1901.09290)."""
     with torch.no_grad():
         value = float(loss())
     return share / (1 - share) * value / penalty if penalty > 0 else 0.0

@@ -28,11 +28,11 @@ class Entry:
     name: str  # on the command line
     home: str  # module:class; the class is public as tithe.<class>
     line: str  # for help
-    paper: str  # and section
+    paper: str  # and section; "recalled" is one that could not be looked up
     family: str
     start: Start = "sparse"
-    budget: str = "erk"  # how layers share the weights, unless told otherwise: the paper's
-    every: int | None = None  # steps between rewirings, unless told otherwise: the paper's; None: an epoch
+    budget: str = "erk"  # how layers share the weights, unless told otherwise
+    every: int | None = None  # steps between rewirings, unless told otherwise; None: an epoch
 
     @property
     def needs(self) -> str:
@@ -88,7 +88,7 @@ _ENTRIES = (
         "sparse-momentum",
         "tithe.methods.sparse_momentum:SparseMomentum",
         "drops the smallest weights, grows where the momentum is largest, moves weights between layers",
-        "Dettmers & Zettlemoyer 2019, arXiv 1907.04840, section 3",
+        "Dettmers & Zettlemoyer 2019, arXiv 1907.04840, section 3 (recalled)",
         FROM_SCRATCH,
     ),
     Entry(
@@ -103,21 +103,21 @@ _ENTRIES = (
         "set",
         "tithe.methods.set:SET",
         "drops the smallest weights, grows at random",
-        "Mocanu et al. 2018, arXiv 1707.04780, Methods, algorithm 1",
+        "Mocanu et al. 2018, arXiv 1707.04780, Methods, algorithm 1 (recalled)",
         FROM_SCRATCH,
     ),
     Entry(
         "dsr",
         "tithe.methods.dsr:DSR",
         "drops below one threshold for all layers, grows at random, most where most is left",
-        "Mostafa & Wang 2019, arXiv 1902.05967, section 3, algorithm 1",
+        "Mostafa & Wang 2019, arXiv 1902.05967, section 3, algorithm 1 (recalled)",
         FROM_SCRATCH,
     ),
     Entry(
         "deepr",
         "tithe.methods.deepr:DeepR",
         "drops weights that would change their sign, grows at random, a little in every step",
-        "Bellec et al. 2018, arXiv 1711.05136, section 2, algorithm 1",
+        "Bellec et al. 2018, arXiv 1711.05136, section 2, algorithm 1 (recalled)",
         FROM_SCRATCH,
         every=1,
     ),
@@ -132,7 +132,7 @@ _ENTRIES = (
         "snip",
         "tithe.methods.snip:SNIP",
         "prunes before the first step by |gradient x weight| on one batch",
-        "Lee et al. 2019, arXiv 1810.02340, section 4, algorithm 1",
+        "Lee et al. 2019, arXiv 1810.02340, section 4, algorithm 1 (recalled)",
         FROM_SCRATCH,
         start="dense",
         budget="global",
@@ -141,16 +141,26 @@ _ENTRIES = (
         "grasp",
         "tithe.methods.grasp:GraSP",
         "prunes before the first step, so that the gradient's flow stays",
-        "Wang et al. 2020, arXiv 2002.07376, section 4, algorithm 1",
+        "Wang et al. 2020, arXiv 2002.07376, section 4, algorithm 1 (recalled)",
         FROM_SCRATCH,
         start="dense",
         budget="global",
     ),
     Entry(
+        "top-kast",
+        "tithe.methods.top_kast:TopKAST",
+        "computes with the largest weights, learns as many more, chooses anew by size",
+        "Jayakumar et al. 2020, arXiv 2106.03517, section 2 (recalled)",
+        FROM_SCRATCH,
+        start="dense",
+        budget="uniform",
+        every=100,
+    ),
+    Entry(
         "gradual-magnitude",
         "tithe.methods.gradual_magnitude:GradualMagnitude",
         "dense at first; the smallest weights go over the first half of training",
-        "Zhu & Gupta 2017, arXiv 1710.01878, section 3",
+        "Zhu & Gupta 2017, arXiv 1710.01878, section 3 (recalled)",
         DENSE_TO_SPARSE,
         start="dense",
         budget="uniform",
@@ -160,7 +170,7 @@ _ENTRIES = (
         "granet",
         "tithe.methods.granet:GraNet",
         "dense at first; gradual pruning that regrows some by gradient",
-        "Liu et al. 2021, arXiv 2106.10404, section 4, algorithm 1",
+        "Liu et al. 2021, arXiv 2106.10404, section 4, algorithm 1 (recalled)",
         DENSE_TO_SPARSE,
         start="dense",
         budget="global",
@@ -178,7 +188,7 @@ _ENTRIES = (
         "lottery-ticket",
         "tithe.methods.lottery_ticket:LotteryTicket",
         "trains dense, prunes, goes back to the beginning, trains what is left",
-        "Frankle & Carbin 2019, arXiv 1803.03635, section 2; rewinding: arXiv 1903.01611, section 4",
+        "Frankle & Carbin 2019, arXiv 1803.03635, sections 1 and 2; rewinding: arXiv 1903.01611",
         DENSE_TO_SPARSE,
         start="dense",
         budget="global",
@@ -196,7 +206,7 @@ _ENTRIES = (
         "group-lasso",
         "tithe.methods.group_lasso:GroupLasso",
         "trains dense with a penalty on channels and removes those that are zero; fine-tunes",
-        "Wen et al. 2016, arXiv 1608.03665, section 3.1; Lym et al. 2019, arXiv 1901.09290, section 3",
+        "Wen et al. 2016, arXiv 1608.03665, section 3.1 (recalled); Lym et al. 2019, arXiv 1901.09290",
         PENALTY,
         start="ordinary",
         budget="channels",
@@ -205,7 +215,7 @@ _ENTRIES = (
         "small-dense",
         "tithe.methods.small_dense:SmallDense",
         "the same network with fewer channels, dense",
-        "Evci et al. 2020, arXiv 1911.11134, section 4",
+        "Evci et al. 2020, arXiv 1911.11134, section 4.1",
         DENSE,
         start="ordinary",
         budget="channels",

@@ -1,12 +1,15 @@
 """SET: drop the smallest weights, grow anywhere.
 
 Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive sparse connectivity inspired by
-network science", Nature Communications 9:2383, arXiv 1707.04780, section "Methods", algorithm 1. Differs from the
-paper in:
+network science", Nature Communications 9:2383, arXiv 1707.04780, Methods, algorithm 1 (place recalled); zeta and
+one rewiring an epoch as in their public code (github.com/dcmocanu/sparse-evolutionary-artificial-neural-networks).
+Differs from the paper in:
 
-1. A grown weight starts at zero, not at a random value: so a rewiring never worsens what was learnt.
-2. The training ends with the last topology; the paper removes weights once more after it.
+1. A grown weight starts at zero, as in their Keras code, so a rewiring never worsens what was learnt; their code with
+   sparse matrices draws it at random.
+2. The training ends with the last topology, as in their code with sparse matrices; their Keras code rewires once more.
 3. The budget of a convolution is RigL's (ERK), which is the paper's (Erdos-Renyi) for linear layers.
+4. The output layer is sparse too; their Keras code keeps it dense (`keep_dense` does).
 """
 
 from __future__ import annotations
@@ -39,6 +42,13 @@ class SET(Periodic):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers, an optimizer that does not hold them.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=0.1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> rewire = tithe.SET(model, optimizer, every=450, total_steps=4500)
+    >>> rewire.settled
+    False
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """Sparse momentum: drop the smallest weights, grow where the momentum is largest.
 
 Dettmers & Zettlemoyer 2019, "Sparse Networks from Scratch: Faster Training without Losing Performance",
-arXiv 1907.04840, section 3, and their public code. Differs from the paper in:
+arXiv 1907.04840, section 3 (number recalled); constants as in their public code
+(github.com/TimDettmers/sparse_learning). Differs from the paper in:
 
 1. The momentum of missing weights is followed only in the last steps before a rewiring (`tithe.scout`); with
    `scout_steps >= every` it is followed always, and the choice is theirs.
@@ -17,6 +18,8 @@ arXiv 1907.04840, section 3, and their public code. Differs from the paper in:
 6. What a full layer cannot take goes to the others by their shares, not in equal parts.
 7. `growth="neuron"` is their code's `momentum_neuron`: a layer's new weights go to its neurons by mean |momentum|. A
    neuron that would get fewer than ten gets none there, and the count falls short; here it is exact.
+8. Layers start with ERK's shares, unless `sparsify` is told otherwise, and exact counts; theirs all with one density,
+   drawn weight by weight.
 """
 
 from __future__ import annotations
@@ -66,6 +69,13 @@ class SparseMomentum(Scouting):
 
     Raises:
         UsageError: an argument out of range, a model without sparse layers, an optimizer that does not hold them.
+
+    >>> import torch, tithe
+    >>> model = tithe.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), density=0.1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> rewire = tithe.SparseMomentum(model, optimizer, every=450, total_steps=4500)
+    >>> rewire.scout_steps
+    44
     """
 
     heals = True
@@ -150,7 +160,7 @@ GROWTH = {"weight": _grow_by_weight, "neuron": _grow_by_neuron}
 
 
 def momentum_shares(views: Mapping[str, LayerView]) -> dict[str, float]:
-    """Mean |momentum| of each layer's existing weights over the sum of these means (section 3.2, "redistribution")."""
+    """Mean |momentum| of each layer's existing weights over the sum of these means (their "redistribution")."""
     means = {name: float(view.momentum.abs().mean()) for name, view in views.items()}
     total = sum(means.values())
     return {name: mean / total if total > 0 else 1 / len(means) for name, mean in means.items()}

@@ -120,6 +120,13 @@ class SparseConv2d(SparseLayer):
         how: Any = (self.stride, self._padding, self.dilation, self.groups)
         return grad.conv2d_weight(x.to(dtype), shape, dy.to(dtype), *how).reshape(dy.shape[1], -1)
 
+    def gradient_at(self, x: Tensor, dy: Tensor, topology: Topology) -> Tensor:
+        """x [N, in, H, W], dy [N, out, H', W'] (or both without N) -> [nnz]; costs 2 nnz FLOP an output position."""
+        if x.dim() == 3:
+            return self.gradient_at(x.unsqueeze(0), dy.unsqueeze(0), topology)
+        how = (self.kernel_size, self.stride, self._padding, self.dilation, self.groups)
+        return ops.conv2d_dw(dy, self._with_border(x).to(dy.dtype), topology.packed, topology.nnz, *how)
+
     @property
     def rows_are_separate(self) -> bool:
         """Unless groups tie output channels to input channels."""

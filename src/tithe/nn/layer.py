@@ -107,6 +107,10 @@ class SparseLayer(nn.Module):
     def weight_gradient(self, x: Tensor, dy: Tensor, rows: slice) -> Tensor:
         """The dense gradient [len(rows), cols] of these rows' weights, from a recorded input and output gradient."""
 
+    @abstractmethod
+    def gradient_at(self, x: Tensor, dy: Tensor, topology: Topology) -> Tensor:
+        """[nnz]: the gradient of the weights that another topology has, from the layer's input and output gradient."""
+
     @property
     @abstractmethod
     def rows_are_separate(self) -> bool:
