@@ -12,7 +12,7 @@ that: seconds(E) = E (all seconds) / (all epochs).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch.nn import functional as F
@@ -23,6 +23,8 @@ from tithe.train.data import Dataset
 from tithe.train.network import dense_network
 from tithe.train.recipe import Recipe, Timetable, batch_bounds, timetable
 
+CLOSE = {"flop": 0.02, "seconds": 0.05}  # fractions of the budget: what comes as close is not tried again
+MOST_TRIALS = 4
 REACH = 20  # epochs around the straight line's answer that are looked at
 _PROBE = 2  # examples; batch normalisation cannot take one
 
@@ -49,6 +51,21 @@ def epochs_for(budget: Budget, spent: Sequence[tuple[int, float]], times: Timeta
     guess = max(0, _inverse(spent, amount))
     near = range(max(0, guess - REACH), guess + REACH + 1)
     return min(near, key=lambda epochs: abs((takes(epochs) if epochs else 0.0) - amount))
+
+
+def closer(budget: Budget, tried: Mapping[int, float]) -> tuple[int, int | None]:
+    """Which trial came closest to the budget, and with how many epochs the next may come closer; None: with none.
+
+    Args:
+        budget: in FLOP or seconds, with its amount.
+        tried: epochs -> FLOP or seconds.
+    """
+    assert budget.amount is not None
+    amount = budget.amount
+    closest = min(tried, key=lambda epochs: abs(tried[epochs] - amount))
+    after = max(1, round(closest * amount / tried[closest]))
+    close = abs(tried[closest] - amount) <= CLOSE[budget.kind] * amount
+    return closest, None if close or after in tried or len(tried) >= MOST_TRIALS else after
 
 
 def _line(spent: Sequence[tuple[int, float]]) -> Callable[[int], float]:
