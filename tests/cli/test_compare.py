@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from report.test_page import FORBIDDEN, read, text
+from rich.console import Console
 
 from cli.command import Tithe
 from cli.comparison import SMALL, TWO, learned, result, stamps
 from tithe.compare import run as compare_run
 from tithe.report import comparison
+from tithe.report.compared import MOST_CROSSINGS, tables
 
 
 def test_json_is_one_object_with_every_figure_and_how_it_is_known(tithe: Tithe, whole):
@@ -61,10 +65,37 @@ def test_the_same_command_again_repeats_no_run_and_other_prices_need_none(tithe:
     assert "within noise of it" in more["says"][-1]
 
 
-def test_the_table_and_the_answer_go_to_stdout(tithe: Tithe, whole):
+def test_the_tables_and_the_answer_fit_80_columns(tithe: Tithe, whole, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     outcome = tithe("compare", "--resume", "--out", whole)
-    for word in ("test error", "measured", "counted", "modelled", "Who overtakes whom", "Lowest test error", "±"):
+    for word in ("test error", "measured", "counted", "modelled", "In total: money of", "Lowest test error", "±"):
         assert word in outcome.stdout
+    assert "…" not in outcome.stdout
+    assert "NO-BREAK" not in ascii(outcome.stdout)
+    *lines, _, last = outcome.stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert "result.json" in last
+
+
+def test_tables_of_every_method_fit_80_columns(whole):
+    """The widest that there can be: the longest name, epochs found by trials, hours, many pairs that change places."""
+    found = result(whole)
+    tactics = list(found["tactics"].values())
+    for tactic in tactics:
+        tactic["training"]["seconds"] |= {"value": 359940.0, "low": 3e5, "high": 4e5}
+        tactic["error"] |= {"value": 0.1234, "low": 0.0, "high": 0.2468}
+    found["tactics"] = {f"gradual-magnitude 2.{n} %": tactics[n % 3] | {"epochs": n} for n in range(1, 17)}
+    answer = {"inferences": 123456789.0, "beyond_noise": False}
+    found["overtakes"] = {who: {whom: answer for whom in found["tactics"] if whom != who} for who in found["tactics"]}
+    console = Console(width=80, file=io.StringIO())
+    for table in tables(found):
+        console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    assert "gradual-magnitude 2.16 %" in shown
+    assert f"{240 - MOST_CROSSINGS} more" in shown
+    assert "99 h 59 min" in shown
 
 
 def test_a_method_whose_needs_are_not_met_is_left_out_and_the_others_run(tithe: Tithe, tmp_path):
@@ -100,7 +131,7 @@ def test_the_page_is_whole_and_says_what_the_result_says(tithe: Tithe, tmp_path,
         assert " ".join(sentence.split()) in said
     for name in found["tactics"]:
         assert name in said
-    for word in ("measured", "counted", "modelled", "assumed", "Welch", "Holm", "seeds do not tell"):
+    for word in ("measured", "counted", "modelled", "assumed", "Welch", "Holm", "Who overtakes whom"):
         assert word in said
     assert html == comparison.render(found)
 

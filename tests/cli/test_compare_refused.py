@@ -12,7 +12,9 @@ from cli.comparison import TWO, stamps
     ("words", "said"),
     [
         (["--methods", "rigle"], ["rigle", "did you mean rigl?"]),
+        (["--methods", "small-dense", "--model", "mlp:24", "--density", 0.001], ["none of the methods", "density"]),
         (["--density", "1.5"], ["1.5", "above 0"]),
+        (["--density", "0.1,0"], ["density 0 ", "above 0"]),
         (["--density", "0.1,lots"], ["lots", "0.02,0.05"]),
         (["--density", "nan"], ["nan", "above 0"]),
         (["--budget", "1e9FLOP", "--budget", "3s"], ["contradict"]),
@@ -25,8 +27,11 @@ from cli.comparison import TWO, stamps
         (["--processes", 0], ["--processes 0"]),
         (["--cost", "shells"], ["shells", "usd"]),
         (["--model", "mlp:no"], ["mlp:no"]),
+        (["--model", "lenet-300-10"], ["lenet-300-10", "did you mean lenet-300-100"]),
+        (["--budget", "flop", "--budget", "3epochs"], ["contradict", "flop and 3epochs"]),
         (["--lr", 0], ["learning rate 0"]),
         (["--report", "/no/such/folder/x.html"], ["/no/such/folder"]),
+        (["--report", "/"], ["is a folder"]),
         (["nowhere"], ["nowhere"]),
     ],
 )

@@ -12,13 +12,11 @@ from rich.table import Table
 from tithe import human
 from tithe.compare import words
 from tithe.cost.figure import INFINITE, show
-from tithe.report import page
 
 VERDICTS = {"lowest": "lowest", "not told apart": "noise", "worse": "worse", "untested": "-"}
 """How a tactic's error is to the lowest; "noise": the difference is within it."""
 MOST_CROSSINGS = 12
 MOST_COLUMNS = 100
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def ordered(content: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -35,14 +33,14 @@ def tables(content: Mapping[str, Any]) -> list[Table]:
 def wrapped(content: Mapping[str, Any], sentence: str, width: int) -> str:
     """A sentence in lines of at most so many columns."""
     lines = textwrap.fill(kept_together(content, sentence), min(width, MOST_COLUMNS), break_long_words=False)
-    return lines.replace(_NO_BREAK, " ")
+    return lines.replace(human.NO_BREAK, " ")
 
 
 def kept_together(content: Mapping[str, Any], sentence: str) -> str:
     """No line ends within a tactic's name, or between a number and what belongs to it."""
     for name in content["tactics"]:
-        sentence = sentence.replace(name, name.replace(" ", _NO_BREAK))
-    return page.kept_together(sentence.replace(" ± ", f"{_NO_BREAK}±{_NO_BREAK}"))
+        sentence = sentence.replace(name, name.replace(" ", human.NO_BREAK))
+    return human.kept_together(sentence.replace(" ± ", f"{human.NO_BREAK}±{human.NO_BREAK}"))
 
 
 def title(content: Mapping[str, Any]) -> str:

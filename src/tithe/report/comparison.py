@@ -8,19 +8,11 @@ from typing import Any
 
 from tithe import human
 from tithe.compare import words
-from tithe.cost.figure import Figure
-from tithe.report import compared, frontier, inline, page
+from tithe.report import compared, details, frontier, inline, page
 from tithe.report.drawing import DENSE, PALETTE
 from tithe.report.frontier import Drawn
 from tithe.train.files import write_atomically
 
-_RATES = {
-    "watts": "power under load",
-    "pue": "PUE, power of the whole data centre over that of its computers",
-    "kg_co2_per_kwh": "CO2 of a kWh",
-    "usd_per_kwh": "price of a kWh",
-    "usd_per_hour": "rent of an hour",
-}
 _VERDICTS = {"lowest": "lowest", "not told apart": "within noise", "worse": "worse", "untested": "not tested"}
 _LABELS = {"usd": "cost", "kwh": "energy", "kg_co2": "CO2", "seconds": "time", "flop": "FLOP"}
 
@@ -48,7 +40,7 @@ def render(content: Mapping[str, Any]) -> str:
         noun=words.NOUNS[content["cost"]],
         left_out=content["left_out"],
         budget=_budget(content),
-        assumed=_assumed(content),
+        assumed=details.assumed(content["rates"]),
         content=content,
         inferences=words.inferences(content["inferences"]),
         label=_LABELS[content["cost"]],
@@ -169,18 +161,3 @@ def _budget(content: Mapping[str, Any]) -> str:
         f"Every tactic got so many epochs that its training takes the same {words.NOUNS[kind]}, as far as whole epochs "
         f"allow; trials with the first seed told how many. {words.equal(content)}"
     )
-
-
-def _assumed(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rates = {name: Figure.from_json(content["rates"][name]) for name in _RATES if content["rates"].get(name)}
-    return [
-        {"label": label, "how": [rates[name].how], "value": _between(rates[name]), "source": rates[name].source}
-        for name, label in _RATES.items()
-        if name in rates
-    ]
-
-
-def _between(figure: Figure) -> str:
-    unit = "" if figure.unit == "1" else f" {figure.unit}"
-    between = f", {figure.least:.3g} to {figure.most:.3g}{unit}" if figure.has_interval else ""
-    return f"{figure.value:.3g}{unit}{between}"
