@@ -84,7 +84,7 @@ def test_tables_of_every_method_fit_80_columns(whole):
     for tactic in tactics:
         tactic["training"]["seconds"] |= {"value": 359940.0, "low": 3e5, "high": 4e5}
         tactic["error"] |= {"value": 0.1234, "low": 0.0, "high": 0.2468}
-    found["tactics"] = {f"gradual-magnitude 2.{n} %": tactics[n % 3] | {"epochs": n} for n in range(1, 17)}
+    found["tactics"] = {f"gradual-magnitude {n / 10:.1f} %": tactics[n % 3] | {"epochs": n} for n in range(1, 17)}
     answer = {"inferences": 123456789.0, "beyond_noise": False}
     found["overtakes"] = {who: {whom: answer for whom in found["tactics"] if whom != who} for who in found["tactics"]}
     console = Console(width=80, file=io.StringIO())
@@ -93,7 +93,7 @@ def test_tables_of_every_method_fit_80_columns(whole):
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert "…" not in shown
-    assert "gradual-magnitude 2.16 %" in shown
+    assert "gradual-magnitude 1.6 %" in shown
     assert f"{240 - MOST_CROSSINGS} more" in shown
     assert "99 h 59 min" in shown
 

@@ -90,9 +90,9 @@ def crossings(content: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, A
     return sorted(found, key=lambda each: (not each[2]["beyond_noise"], each[2]["inferences"]))
 
 
-def _table(heading: str, caption: str, columns: Sequence[str], words_first: int = 1) -> Table:
+def _table(heading: str, caption: str, columns: Sequence[str], words_first: int = 1, apart: int = 2) -> Table:
     """Narrow enough for 80 columns; so many of the first columns hold words, the others numbers."""
-    made = Table(title=heading, caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    made = Table(title=heading, caption=caption, box=SIMPLE_HEAD, padding=(0, apart - 1, 0, 0), show_edge=False)
     made.title_style, made.caption_style, made.title_justify, made.caption_justify = "bold", "", "left", "left"
     for place, column in enumerate(columns):
         made.add_column(column, justify="left" if place < words_first else "right", no_wrap=True)
@@ -103,10 +103,15 @@ def _errors(content: Mapping[str, Any]) -> Table:
     """What was reached, how long it took."""
     epochs = {tactic["epochs"] for tactic in content["tactics"].values()}
     more = ("epochs",) if len(epochs) > 1 else ()
-    made = _table(title(content), "", ("", "test error", "tested", *more, "training\nFLOP", "training\ntime"))
+    columns = ("", "test error, %", "tested", *more, "training\nFLOP", "training\ntime")
+    made = _table(title(content), "", columns, apart=1 if more else 2)
     for place, (name, tactic) in enumerate(ordered(content), 1):
         training = tactic["training"]
-        cells = [words.error(content, name), VERDICTS[tactic["verdict"]], *[str(tactic["epochs"]) for _ in more]]
+        cells = [
+            words.error(content, name).removesuffix(" %"),
+            VERDICTS[tactic["verdict"]],
+            *[str(tactic["epochs"]) for _ in more],
+        ]
         made.add_row(f"{place} {name}", *cells, number(training["flop"]), number(training["seconds"]))
     first = next(iter(content["tactics"].values()))
     made.add_section()
