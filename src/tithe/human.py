@@ -2,6 +2,7 @@
 
 import math
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 _PREFIXES = ["", "k", "M", "G", "T", "P", "E", "Z", "Y"]
 _SMALL = ["", "m", "µ", "n"]
 
@@ -73,6 +74,11 @@ def percent(fraction: float, decimals: int = 1) -> str:
 def accuracy_decimals(examples: int) -> int:
     """As many decimals of a percentage as that many test examples can tell apart."""
     return 2 if examples >= 1000 else 1
+
+
+def kept_together(text: str) -> str:
+    """A number and its percent sign stay on one line."""
+    return text.replace(" %", f"{NO_BREAK}%")
 
 
 def density(fraction: float) -> str:

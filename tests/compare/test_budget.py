@@ -3,7 +3,7 @@
 import pytest
 
 from tithe.compare.budget import Budget, parsed
-from tithe.compare.pilot import dense_flop, epochs_for, lengths
+from tithe.compare.pilot import MOST_TRIALS, closer, dense_flop, epochs_for, lengths
 from tithe.errors import UsageError
 from tithe.train import data
 from tithe.train.defaults import complete
@@ -55,6 +55,34 @@ def test_epochs_follow_from_two_pilots():
     assert epochs_for(Budget("flop", 10 * 200 + 70 * 39), pilots, times) == 200
     assert epochs_for(Budget("seconds", 60), [(5, 1.0), (10, 2.0)], times) == 300
     assert epochs_for(Budget("flop", 1), [(1, 100), (2, 200)], times) == 0
+
+
+@pytest.mark.parametrize(
+    ("flop", "guess"),
+    [
+        (lambda epochs: 10 * epochs, 7),
+        (lambda epochs: 300 + 2 * epochs, 40),  # nearly all of it at the beginning
+        (lambda epochs: 200 * epochs**0.5, 90),  # sparser the longer it goes on, as group lasso is
+        (lambda epochs: 100 * max(1, epochs // 2), 3),  # in stairs
+    ],
+)
+def test_trials_end_within_2_percent_or_as_near_as_whole_epochs_come(flop, guess):
+    budget = Budget("flop", 1000)
+    tried, after = {}, guess
+    while after is not None:
+        tried[after] = flop(after)
+        closest, after = closer(budget, tried)
+    best = min(abs(flop(epochs) - 1000) for epochs in range(1, 1000))
+    assert abs(flop(closest) - 1000) <= max(20, best)
+    assert len(tried) <= MOST_TRIALS
+
+
+def test_trials_end_where_an_epoch_is_too_much_and_where_the_costs_make_no_sense():
+    assert closer(Budget("flop", 100), {1: 150.0}) == (1, None)
+    assert closer(Budget("flop", 10), {6: 2.0, 5: 3.0})[1] == 17  # in proportion to the closest
+    assert closer(Budget("seconds", 10), {11: 7.33, 15: 7.2}) == (11, 21)  # to the latest
+    tried = {epochs: 1.0 + epochs / 100 for epochs in range(1, 1 + MOST_TRIALS)}
+    assert closer(Budget("seconds", 10), tried) == (MOST_TRIALS, None)
 
 
 def test_pilots_that_cannot_tell_epochs_from_rewirings_give_a_straight_line():

@@ -98,8 +98,11 @@ def command(
     """
     import torch  # noqa: F401  # before tithe's kernels: both must use torch's OpenMP
 
-    from tithe.cli.compare_progress import explained, watching
-    from tithe.compare.run import Asked, names, run
+    from tithe.cli.compare_progress import watching
+    from tithe.cli.interrupt import explained
+    from tithe.compare.asked import Asked, names
+    from tithe.compare.plan import PLAN
+    from tithe.compare.run import run
 
     if cost not in COSTS:
         raise UsageError(f"--cost {cost} is not known: choose one of {', '.join(COSTS)}.")
@@ -122,7 +125,7 @@ def command(
         processes=processes,
         ledger=ledger,
     )
-    with explained(out), watching() as watch:
+    with explained(out, "compare", PLAN, "every finished run and epoch is"), watching() as watch:
         result = run(asked, watch, watch.download)
     _write_report(result, report)
     if as_json:
@@ -159,12 +162,12 @@ def _write_report(result: dict[str, Any], path: Path | None) -> None:
 def _show(result: dict[str, Any], out: Path, report: Path | None) -> None:
     from rich.console import Console
 
-    from tithe.report.compared import tables
+    from tithe.report.compared import tables, wrapped
 
     console = Console()
     for table in tables(result):
-        console.print(table)
+        console.print(table, "")
     for sentence in result["says"]:
-        console.print(sentence, highlight=False)
+        click.echo(wrapped(result, sentence, console.width))
     also = f", and {report}" if report else "; --report FILE writes a page with pictures"
     click.echo(f"\nIn {out}/: result.json with every figure, runs/ with each run{also}")

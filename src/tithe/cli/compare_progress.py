@@ -1,17 +1,13 @@
 """Progress over all runs of a comparison, on stderr: bars where there is a terminal, otherwise a line a run."""
 
 import contextlib
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from tithe.cli import STATUS_INTERRUPTED, Stopped
 from tithe.cli.progress import REDRAWS_A_SECOND
-from tithe.compare.plan import PLAN
 from tithe.train.loop import Tick
 
 
@@ -87,20 +83,3 @@ class Lines:
         """A line when the file is complete."""
         if done == total:
             print(f"fetched {name}, {total / 1e6:.1f} MB", file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def explained(out: Path) -> Iterator[None]:
-    """Give an interruption of the block its sentence; the exit status stays that of the interruption."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        raise Stopped(f"interrupted; {_how_to_go_on(out)}", STATUS_INTERRUPTED) from stop
-    except Stopped as stop:
-        raise Stopped(f"terminated; {_how_to_go_on(out)}", stop.exit_status) from stop
-
-
-def _how_to_go_on(out: Path) -> str:
-    if not (out / PLAN).exists():
-        return "nothing was written."
-    return f"every finished run and epoch is kept, go on with: tithe compare --resume --out {shlex.quote(str(out))}"

@@ -92,11 +92,14 @@ def do(spec: Spec, watch: Callable[[str, Tick], None]) -> None:
     def measure_use(training: Training) -> None:
         write_json(spec.folder / INFERENCE, inference.measured(training))
 
+    threads = torch.get_num_threads()  # a run that was begun with others sets them; the next shall not have them
     try:
         run(job, lambda tick: watch(spec.name, tick), trained=measure_use)
     except Diverged as error:
         make_folder(spec.folder)
         write_json(spec.folder / DIVERGED, {"says": str(error)})
+    finally:
+        torch.set_num_threads(threads)
 
 
 @functools.cache

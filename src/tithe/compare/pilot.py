@@ -12,7 +12,7 @@ that: seconds(E) = E (all seconds) / (all epochs).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch.nn import functional as F
@@ -23,6 +23,8 @@ from tithe.train.data import Dataset
 from tithe.train.network import dense_network
 from tithe.train.recipe import Recipe, Timetable, batch_bounds, timetable
 
+CLOSE = {"flop": 0.02, "seconds": 0.05}  # fractions of the budget: what comes as close is not tried again
+MOST_TRIALS, MOST_AHEAD = 5, 3  # a trial has at most so many times the epochs of the closest before
 REACH = 20  # epochs around the straight line's answer that are looked at
 _PROBE = 2  # examples; batch normalisation cannot take one
 
@@ -49,6 +51,42 @@ def epochs_for(budget: Budget, spent: Sequence[tuple[int, float]], times: Timeta
     guess = max(0, _inverse(spent, amount))
     near = range(max(0, guess - REACH), guess + REACH + 1)
     return min(near, key=lambda epochs: abs((takes(epochs) if epochs else 0.0) - amount))
+
+
+def closer(budget: Budget, tried: Mapping[int, float]) -> tuple[int, int | None]:
+    """Which trial came closest to the budget, and with how many epochs the next may come closer; None: with none.
+
+    Args:
+        budget: in FLOP or seconds, with its amount.
+        tried: epochs -> FLOP or seconds.
+    """
+    assert budget.amount is not None
+    amount = budget.amount
+    closest = min(tried, key=lambda epochs: abs(tried[epochs] - amount))
+    if abs(tried[closest] - amount) <= CLOSE[budget.kind] * amount or len(tried) >= MOST_TRIALS:
+        return closest, None
+    if budget.kind == "seconds":
+        latest = list(tried)[-1]  # a machine is now as fast as it was last, if it is ever the same
+        after = latest * amount / tried[latest]
+    else:
+        after = _through(closest, _beside(closest, tried, amount), tried, amount)
+    after = min(max(1, round(after)), MOST_AHEAD * max(tried))
+    return closest, None if after in tried else after
+
+
+def _beside(closest: int, tried: Mapping[int, float], amount: float) -> int:
+    """The trial nearest to the budget on its other side, else the next nearest, else nothing: no epochs, no cost."""
+    others = sorted((epochs for epochs in tried if epochs != closest), key=lambda epochs: abs(tried[epochs] - amount))
+    opposite = [epochs for epochs in others if (tried[epochs] < amount) != (tried[closest] < amount)]
+    return (opposite or others or [0])[0]
+
+
+def _through(first: int, second: int, tried: Mapping[int, float], amount: float) -> float:
+    """Where the straight line through both meets the budget; one that falls is not believed."""
+    run, rise = first - second, tried[first] - tried.get(second, 0.0)
+    if run * rise <= 0:
+        run, rise = first, tried[first]
+    return first + (amount - tried[first]) * run / rise
 
 
 def _line(spent: Sequence[tuple[int, float]]) -> Callable[[int], float]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ import tithe
 from tithe.compare.budget import Budget
 from tithe.compare.tactics import Tactic
 from tithe.errors import UsageError
-from tithe.train.files import make_folder, write_json
+from tithe.train.files import locked, make_folder, write_json
 
 FORMAT = 1
 PLAN = "compare.json"
@@ -109,18 +107,9 @@ def claimed(out: Path, plan: Plan) -> Iterator[None]:
         UsageError: `out` cannot be written, or another process is at work in it.
     """
     make_folder(out)
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"another process is at work in {out}; wait for it or choose another folder with --out."
-            ) from error
+    with locked(out):
         if not (out / PLAN).exists():
             write_json(out / PLAN, plan.json())
         for name in (RUNS, PILOTS):
             make_folder(out / name)
         yield
-    finally:
-        os.close(handle)  # unlocks

@@ -10,30 +10,19 @@ from typing import Any
 
 import tithe
 from tithe.compare import lines, words
+from tithe.compare.cells import Cell, Comparison
 from tithe.compare.execute import DIVERGED, INFERENCE, Spec, of_folder
 from tithe.compare.lines import Line
-from tithe.compare.plan import Plan
 from tithe.compare.stats import against_lowest, differ, interval
-from tithe.compare.tactics import Tactic
 from tithe.cost.figure import INFINITE, Figure, How
 from tithe.errors import UsageError
 from tithe.methods import find
-from tithe.train.data import Dataset
 from tithe.train.outdir import REPORT
 
 RESULT = "result.json"
 FORMAT = 1
 COSTS = {"usd": "USD", "kwh": "kWh", "kg_co2": "kg", "seconds": "s", "flop": "FLOP"}
 """What total cost can be counted in, with its unit."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A tactic, how long it is trained, and its runs."""
-
-    tactic: Tactic
-    epochs: int
-    specs: tuple[Spec, ...]
 
 
 @dataclass(frozen=True)
@@ -51,20 +40,14 @@ class Run:
     sources: dict[str, str]
 
 
-def result(
-    plan: Plan,
-    cells: Sequence[Cell],
-    left_out: Mapping[str, str],
-    dataset: Dataset,
-    inferences: float,
-    cost: str,
-    processes: int,
-) -> dict[str, Any]:
+def result(comparison: Comparison, cells: Sequence[Cell], left_out: Mapping[str, str]) -> dict[str, Any]:
     """All of it, as JSON holds it. Infinity is the string "inf".
 
     Raises:
         UsageError: no run reached an error.
     """
+    plan, dataset, budget = comparison.plan, comparison.dataset, comparison.budget
+    inferences, cost = comparison.asked.inferences, comparison.asked.cost
     found = {cell.tactic.name: _runs(cell) for cell in cells}
     diverged = {cell.tactic.name: sum((s.folder / DIVERGED).exists() for s in cell.specs) for cell in cells}
     reached = [cell for cell in cells if found[cell.tactic.name]]
@@ -85,11 +68,11 @@ def result(
         "data": {"name": dataset.name, "n_train": len(dataset.y_train), "n_test": len(dataset.y_test)},
         "model": _first(reached, "model"),
         "machine": _first(reached, "machine"),
-        "budget": {"kind": plan.budget.kind, "amount": plan.budget.amount, "says": plan.budget.says()},
+        "budget": {"kind": budget.kind, "amount": budget.amount, "says": plan.budget.says()},
         "seeds": plan.seeds,
         "inferences": inferences,
         "cost": cost,
-        "processes": processes,
+        "processes": comparison.asked.processes,
         "inference_batch": of_folder(_done(reached[0]).folder, (INFERENCE,))[INFERENCE]["batch"],
         "rates": _first(reached, "sparse")["bill"]["rates"],
         "tactics": tactics,

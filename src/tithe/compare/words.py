@@ -9,11 +9,13 @@ from tithe import human
 from tithe.cost.figure import show
 
 NOUNS = {"usd": "money", "kwh": "energy", "kg_co2": "CO2", "seconds": "time", "flop": "FLOP"}
+UNEQUAL = 0.05
+"""Of the budget: a run that is further off is said to be."""
 
 
 def says(content: Mapping[str, Any]) -> list[str]:
     """The sentences, most important first."""
-    sentences = [_errors(content), _cost(content), *_reigns(content)]
+    sentences = [_errors(content), _cost(content), *_reigns(content), equal(content)]
     sentences += [f"Left out: {name}, since {_lower(reason)}" for name, reason in content["left_out"].items()]
     diverged = {name: tactic["diverged"] for name, tactic in content["tactics"].items() if tactic["diverged"]}
     for name, count in diverged.items():
@@ -39,10 +41,10 @@ def _errors(content: Mapping[str, Any]) -> str:
 
 
 def error(content: Mapping[str, Any], name: str) -> str:
-    """1.11 +- 0.21 %."""
+    """1.11 ± 0.21 %; the mean alone where the seeds say nothing of how far it may be off: one, or all alike."""
     figure, decimals = content["tactics"][name]["error"], human.accuracy_decimals(content["data"]["n_test"])
     mean = f"{100 * figure['value']:.{max(decimals, 2)}f}"
-    if figure["high"] is None:
+    if figure["high"] in (None, figure["value"]):
         return f"{mean} %"
     return f"{mean} ± {100 * (figure['high'] - figure['value']):.{max(decimals, 2)}f} %"
 
@@ -52,7 +54,7 @@ def _cost(content: Mapping[str, Any]) -> str:
     cost, tactics, best = content["cost"], content["tactics"], content["best"]["name"]
     said = (
         f"Of those, training and {inferences(content['inferences'])} together take least {NOUNS[cost]} with {best}: "
-        f"{_total(content, best)}."
+        f"{_total(content, best)}{'' if tactics[best]['verdict'] == 'lowest' else f', error {error(content, best)}'}."
     )
     if same := content["best"]["as_cheap"]:
         said += f" Within noise of it: {listed(same)}."
@@ -60,6 +62,22 @@ def _cost(content: Mapping[str, Any]) -> str:
     if tactics[cheaper]["verdict"] in ("worse", "untested"):
         said += f" {cheaper} takes less, {_total(content, cheaper)}, at an error of {error(content, cheaper)}."
     return said
+
+
+def equal(content: Mapping[str, Any]) -> str:
+    """How equal the runs came out in what they were to be equal in; nothing for epochs, which they are."""
+    budget, kind = content["budget"], content["budget"]["kind"]
+    if kind == "epochs":
+        return ""
+    shares = {
+        name: [run["training"][kind] / budget["amount"] for run in tactic["runs"]]
+        for name, tactic in content["tactics"].items()
+    }
+    every = [share for found in shares.values() for share in found]
+    amount = show(budget["amount"], "FLOP" if kind == "flop" else "s")
+    said = f"Each run took {100 * min(every):.1f} to {100 * max(every):.1f} % of the {amount} that were asked for."
+    off = [name for name, found in shares.items() if any(abs(share - 1) > UNEQUAL for share in found)]
+    return f"{said} More than {100 * UNEQUAL:.0f} % off: {listed(off)}." if off else said
 
 
 def _total(content: Mapping[str, Any], name: str) -> str:
@@ -89,13 +107,6 @@ def _with_equals(content: Mapping[str, Any], name: str) -> str:
 
 def _sure(content: Mapping[str, Any], challenger: str, other: str) -> bool:
     return content["overtakes"][challenger][other]["beyond_noise"]
-
-
-def overtaking(answer: Mapping[str, Any]) -> str:
-    """After how many inferences one tactic costs less than another; a question mark where that is within noise."""
-    after = answer["inferences"]
-    said = "never" if after == "inf" else f"after {count(after)}" if after else "from the start"
-    return said if answer["beyond_noise"] else f"{said} ?"
 
 
 def inferences(number: float) -> str:

@@ -8,21 +8,13 @@ from typing import Any
 
 from tithe import human
 from tithe.compare import words
-from tithe.cost.figure import Figure, show
-from tithe.report import compared, frontier, inline, page
+from tithe.report import compared, details, frontier, inline, page
 from tithe.report.drawing import DENSE, PALETTE
 from tithe.report.frontier import Drawn
 from tithe.train.files import write_atomically
 
-_RATES = {
-    "watts": "power under load",
-    "pue": "PUE, power of the whole data centre over that of its computers",
-    "kg_co2_per_kwh": "CO2 of a kWh",
-    "usd_per_kwh": "price of a kWh",
-    "usd_per_hour": "rent of an hour",
-}
 _VERDICTS = {"lowest": "lowest", "not told apart": "within noise", "worse": "worse", "untested": "not tested"}
-_LABELS = {"usd": "rent", "kwh": "energy", "kg_co2": "CO2", "seconds": "time", "flop": "FLOP"}
+_LABELS = {"usd": "cost", "kwh": "energy", "kg_co2": "CO2", "seconds": "time", "flop": "FLOP"}
 
 
 def write(content: Mapping[str, Any], path: Path) -> Path:
@@ -39,7 +31,7 @@ def render(content: Mapping[str, Any]) -> str:
     drawn = _drawn(content)
     return page.TEMPLATES.get_template("comparison.html").render(
         title=f"{content['model']} on {content['data']['name']}: which way to train pays?",
-        says=[page.kept_together(sentence) for sentence in content["says"]],
+        says=[compared.kept_together(content, sentence) for sentence in content["says"]],
         facts=_facts(content),
         rows=[_row(content, each) for each in drawn],
         columns=_columns(content),
@@ -48,7 +40,7 @@ def render(content: Mapping[str, Any]) -> str:
         noun=words.NOUNS[content["cost"]],
         left_out=content["left_out"],
         budget=_budget(content),
-        assumed=_assumed(content),
+        assumed=details.assumed(content["rates"]),
         content=content,
         inferences=words.inferences(content["inferences"]),
         label=_LABELS[content["cost"]],
@@ -106,8 +98,7 @@ def _row(content: Mapping[str, Any], named: tuple[str, Drawn]) -> dict[str, Any]
         (compared.number(use["flop"]), ""),
         (compared.brief(use["seconds"]), ""),
     ]
-    share = human.percent(training[cost]["value"] / total["value"], 0) if total["value"] else "-"
-    cells.insert(1, (compared.number(total), f"{share} of it training"))
+    cells.insert(1, (compared.number(total), f"{compared.training_share(tactic, cost)} of it training"))
     return {
         "number": drawn.number,
         "colour": page.variable(drawn.colour),
@@ -131,14 +122,14 @@ def _pictures(content: Mapping[str, Any], drawn: list[tuple[str, Drawn]]) -> lis
     return [
         {
             "title": f"Test error over total {label}, training and {n}",
-            "below": "Lower and further left is better. The dashed line joins those that no other beats in both; thin "
-            "lines are 95 % intervals.",
+            "below": "Lower and further left is better. Dots are means over the seeds, thin lines their 95 % "
+            "intervals; the dashed line joins those that no other beats in both means.",
             "svg": inline.svg(frontier.frontier(shown, cost, f"total {label}"), f"Error over total: {'; '.join(at)}"),
         },
         {
             "title": f"Total {label} over the number of inferences",
-            "below": "Each line begins with what training costs and bends up when use costs more than that. The lowest "
-            "line is the cheapest.",
+            "below": "Each line begins with what training takes and bends up where use takes more than that. The "
+            "lowest line is the cheapest; where lines cross, one tactic overtakes another.",
             "svg": inline.svg(
                 frontier.lines(shown, cost, content["inferences"], f"total {label}"),
                 f"Total {label} over inferences. {content['says'][2]}",
@@ -148,20 +139,16 @@ def _pictures(content: Mapping[str, Any], drawn: list[tuple[str, Drawn]]) -> lis
 
 
 def _overtaking(content: Mapping[str, Any], drawn: list[tuple[str, Drawn]]) -> list[dict[str, Any]]:
-    """The rows of the table of who overtakes whom."""
-    found = content["overtakes"]
+    """The rows of the table of who overtakes whom; tactics by their place in the table above."""
+    place = {name: each.number - 1 for name, each in drawn}
     return [
         {
-            "name": name,
-            "number": each.number,
-            "cells": [
-                None
-                if other == name
-                else {"text": words.overtaking(found[name][other]), "sure": found[name][other]["beyond_noise"]}
-                for other, _ in drawn
-            ],
+            "who": place[who],
+            "whom": place[whom],
+            "after": words.count(answer["inferences"]),
+            "sure": answer["beyond_noise"],
         }
-        for name, each in drawn
+        for who, whom, answer in compared.crossings(content)
     ]
 
 
@@ -170,25 +157,7 @@ def _budget(content: Mapping[str, Any]) -> str:
     kind = content["budget"]["kind"]
     if kind == "epochs":
         return f"Every run sees the training examples equally often: {content['budget']['says']}."
-    unit = {"flop": "flop", "seconds": "seconds"}[kind]
-    spent = [tactic["training"][unit]["value"] for tactic in content["tactics"].values()]
-    least, most = (show(each, "FLOP" if kind == "flop" else "s") for each in (min(spent), max(spent)))
     return (
-        f"Every tactic got so many epochs that its training takes the same {words.NOUNS[unit]}, as far as whole epochs "
-        f"allow; short pilot runs told how many. It came out between {least} and {most}."
+        f"Every tactic got so many epochs that its training takes the same {words.NOUNS[kind]}, as far as whole epochs "
+        f"allow; trials with the first seed told how many. {words.equal(content)}"
     )
-
-
-def _assumed(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rates = {name: Figure.from_json(content["rates"][name]) for name in _RATES if content["rates"].get(name)}
-    return [
-        {"label": label, "how": [rates[name].how], "value": _between(rates[name]), "source": rates[name].source}
-        for name, label in _RATES.items()
-        if name in rates
-    ]
-
-
-def _between(figure: Figure) -> str:
-    unit = "" if figure.unit == "1" else f" {figure.unit}"
-    between = f", {figure.least:.3g} to {figure.most:.3g}{unit}" if figure.has_interval else ""
-    return f"{figure.value:.3g}{unit}{between}"

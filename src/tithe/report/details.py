@@ -131,8 +131,13 @@ def sources(story: Story) -> list[dict[str, Any]]:
     labels = {"error": "test error"} | LABELS
     rows = [_source(label.strip(), found[name]) for name, label in labels.items() if name in found]
     rates = next((half.more["bill"].get("rates", {}) for half in story.halves if half.more.get("bill")), {})
-    assumed = {name: rates[name] for name in _RATES if isinstance(rates.get(name), Mapping)}
-    return rows + [_source(_RATES[name], Figure.from_json(value), value=True) for name, value in assumed.items()]
+    return rows + assumed(rates)
+
+
+def assumed(rates: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What stands between seconds and energy, CO2 and money: a bill's rates, each with its value and source."""
+    known = {name: rates[name] for name in _RATES if isinstance(rates.get(name), Mapping)}
+    return [_source(_RATES[name], Figure.from_json(value), value=True) for name, value in known.items()]
 
 
 def _source(label: str, figure: Figure, value: bool = False) -> dict[str, Any]:

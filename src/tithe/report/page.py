@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 import tithe
+from tithe.human import kept_together
 from tithe.report import bars, details, figures, inline
 from tithe.report.bars import Bill
 from tithe.report.descent import Axis, Curve, descent
@@ -103,11 +104,6 @@ def _pictures(stories: Sequence[Story]) -> dict[str, Any]:
             inline.svg(bars.bars(billed, [name]), details.said_in_bars(name, billed)) for name in bars.compared(billed)
         ],
     }
-
-
-def kept_together(text: str) -> str:
-    """A number and its percent sign stay on one line."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def variable(colour: str) -> Markup:

@@ -1,8 +1,10 @@
 """Writing files so that a reader never sees half of one, whatever kills the writer."""
 
 import contextlib
+import fcntl
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,26 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(folder, error) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path, doing: str = "at work") -> Iterator[None]:
+    """Keep every other process that asks for it out of `folder` meanwhile; a kill unlocks it.
+
+    Raises:
+        UsageError: another process has it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"another process is {doing} in {folder}; wait for it or choose another folder with --out."
+            ) from error
+        yield
+    finally:
+        os.close(handle)  # unlocks
 
 
 def remove_quietly(path: Path) -> None:

@@ -1,7 +1,6 @@
 """The folder of a run: whose it is, and that only one process writes it."""
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tithe.errors import UsageError
-from tithe.train.files import make_folder, write_json
+from tithe.train.files import locked, make_folder, write_json
 
 RUN = "run.json"
 REPORT = "report.json"
@@ -47,9 +46,7 @@ def claimed(out: Path, record: dict[str, Any]) -> Iterator[None]:
     """
     fresh = not out.exists()
     make_folder(out)
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        _lock(handle, out)
+    with locked(out, "training"):
         try:
             write_json(out / RUN, record)
             for half in ("sparse", "dense"):
@@ -60,8 +57,6 @@ def claimed(out: Path, record: dict[str, Any]) -> Iterator[None]:
                 _take_back(out)
             raise
         yield
-    finally:
-        os.close(handle)  # unlocks
 
 
 def _check_reachable(out: Path) -> None:
@@ -71,15 +66,6 @@ def _check_reachable(out: Path) -> None:
         raise UsageError(f"cannot create {out}: {parent} is a file; choose another folder with --out.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise UsageError(f"cannot create {out}: {parent} is not writable; choose another folder with --out.")
-
-
-def _lock(handle: int, out: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UsageError(
-            f"another process is training in {out}; wait for it or choose another folder with --out."
-        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
