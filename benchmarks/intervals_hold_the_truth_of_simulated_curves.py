@@ -1,13 +1,14 @@
 """Nominal 90 % intervals hold the truth of simulated curves about 90 times in a hundred, with a floor and without.
 
 Each setting draws runs from a known curve, forecasts runs 2, 4 and 10 times as large as the largest, and asks how often
-the interval holds the new run, how often that of the compute at the error of the 4-fold run holds the true compute,
-and how often those of floor and slope hold theirs. Breaks: the curve changes its slope or its floor
-among the runs, or right behind them, where nothing can see it.
+the interval holds a new run (drawn as the others were; the share of them, exactly), how often it holds the curve, how
+often that of the compute at the error of the 4-fold run holds the true compute, and how often those of floor and slope
+hold theirs. Breaks: the slope changes among the runs, for the better or for the worse, or right behind them, where
+nothing can see it; and how often a break is told, also where there is none.
 
     python benchmarks/intervals_hold_the_truth_of_simulated_curves.py [--repeats 200] [--only TEXT]
 
-Results go to benchmarks/results/.
+Results go to benchmarks/results/. Two hundred repeats tell 85 from 90 of 100: their standard error is 2.1.
 """
 
 import argparse
@@ -17,7 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import ndtr
 
+from tithe.forecast.breaks import after_break
 from tithe.forecast.check import Runs
 from tithe.forecast.engine import mix
 from tithe.forecast.forms import Array
@@ -28,6 +31,7 @@ from tithe.train.files import write_json
 RESULTS = Path(__file__).parent / "results" / f"{Path(__file__).stem}.json"
 LEVEL = 0.9
 POOLED = "all settings without a break"
+WORSE = 1.3  # times the error of its curve: an outlier's
 BEYOND = (2.0, 4.0, 10.0)  # times the largest run
 
 
@@ -44,9 +48,9 @@ class Setting(NamedTuple):
     outliers: float = 0.0  # share of the runs that end 30 % worse
 
 
-def later_slope(error: Array, x: Array) -> Array:
-    """Half way through the runs the error begins to fall by another 0.2 powers of ten a decade."""
-    return error * 10.0 ** (-0.2 * np.maximum(x + 1, 0))
+def bend(by: float, before: float) -> Callable[[Array, float], Array]:
+    """From so many decades before the largest run on, the slope is another one: `by` powers of ten a decade more."""
+    return lambda error, x: error * 10.0 ** (-by * np.maximum(x + before, 0))
 
 
 def sudden_floor(error: Array, x: Array) -> Array:
@@ -67,7 +71,11 @@ SETTINGS = {
     "no floor, 12 runs, noise 3 %": Setting(0, 0.4, 0.2, 2.5, 12, 0.03),
     "no floor, 30 runs, noise 10 %": Setting(0, 0.4, 0.1, 5, 30, 0.1),
     "floor, 20 runs, noise 3 %, every tenth 30 % worse": Setting(0.1, 0.3, 0.4, 3, 20, 0.03, outliers=0.1),
-    "break among the runs, 12 runs, noise 2 %": Setting(0, 0.4, 0.1, 2, 12, 0.02, later_slope),
+    "break to a steeper slope, 8 runs, noise 2 %": Setting(0, 0.4, 0.1, 2, 8, 0.02, bend(0.2, 1)),
+    "break to a steeper slope, 12 runs, noise 2 %": Setting(0, 0.4, 0.1, 2, 12, 0.02, bend(0.2, 1)),
+    "break to a steeper slope, 24 runs, noise 3 %": Setting(0, 0.4, 0.1, 3, 24, 0.03, bend(0.2, 1)),
+    "break to a flatter slope, 12 runs, noise 2 %": Setting(0, 0.4, 0.3, 2, 12, 0.02, bend(-0.2, 1)),
+    "break to a flatter slope, 24 runs, noise 2 %": Setting(0, 0.4, 0.3, 3, 24, 0.02, bend(-0.2, 1.5)),
     "break behind the runs, 12 runs, noise 2 %": Setting(0, 0.4, 0.2, 2, 12, 0.02, sudden_floor),
 }
 
@@ -81,26 +89,37 @@ def once(setting: Setting, repeat: int) -> dict[str, Any]:
     every = truth(setting, np.concatenate([powers, ahead]))
     curve, true = every[: setting.runs], every[setting.runs :]
     error = curve * np.exp(setting.noise * rng.standard_normal(setting.runs))
-    error *= np.where(rng.random(setting.runs) < setting.outliers, 1.3, 1.0)
-    _, _, mixture = mix(Runs(10**powers, np.minimum(error, 1.0)), TYPICAL, LEVEL, repeat)
+    error *= np.where(rng.random(setting.runs) < setting.outliers, WORSE, 1.0)
+    used, broke = after_break(Runs(10**powers, np.minimum(error, 1.0)), TYPICAL)
+    _, _, mixture = mix(used, TYPICAL, LEVEL, repeat)
     x = np.log(BEYOND)
-    low, _, high = mixture.errors(x, new_run=True)
-    middle = mixture.errors(x)[1]
-    new = true * np.exp(setting.noise * rng.standard_normal(len(x)))
+    low, middle, high = mixture.errors(x)
     reached = mixture.band(mixture.reached(float(true[1])))
     draws = mixture.draws("with_floor")
     alone = Mixture(((1.0, draws),), LEVEL, repeat)
     floor, slope = alone.band(np.exp(draws.theta[:, 0])), alone.band(np.exp(draws.theta[:, 2]))
     return {
-        "inside": ((low <= new) & (new <= high)).tolist(),
+        "new_run": new_runs_inside(setting, mixture, true),
+        "curve": ((low <= true) & (true <= high)).tolist(),
         "off": np.log(middle / true).tolist(),
         "compute_inside": reached.low <= x[1] <= reached.high,
         "floor_inside": floor.low <= setting.floor <= floor.high,
         "slope_inside": slope.low <= setting.slope <= slope.high,
         "floor": floor.value,
         "slope": slope.value,
+        "break_told": broke is not None,
         "weights": [weight for weight, _ in mixture.parts],
     }
+
+
+def new_runs_inside(setting: Setting, mixture: Mixture, true: Array) -> list[float]:
+    """Of all new runs of these sizes, the share in their interval: normal noise, and outliers as before."""
+    low, _, high = mixture.errors(np.log(BEYOND), new_run=True)
+
+    def share(worse: float) -> Array:
+        return ndtr(np.log(high / (worse * true)) / setting.noise) - ndtr(np.log(low / (worse * true)) / setting.noise)
+
+    return ((1 - setting.outliers) * share(1.0) + setting.outliers * share(WORSE)).tolist()
 
 
 def truth(setting: Setting, powers: Array) -> Array:
@@ -114,10 +133,12 @@ def summary(setting: Setting, found: list[dict[str, Any]]) -> dict[str, Any]:
     off = np.array([each["off"] for each in found])
     result = {
         "repeats": len(found),
-        "new_run_inside": [round(float(share), 3) for share in mean["inside"]],
+        "new_run_inside": [round(float(share), 3) for share in mean["new_run"]],
+        "curve_inside": [round(float(share), 3) for share in mean["curve"]],
         "compute_inside": round(float(mean["compute_inside"]), 3),
         "bias": [round(float(value), 4) for value in off.mean(0)],
         "mean_absolute_log_error": [round(float(value), 4) for value in np.abs(off).mean(0)],
+        "break_told": round(float(mean["break_told"]), 3),
         "weights": [round(float(weight), 3) for weight in mean["weights"]],
     }
     if setting.floor:
@@ -133,17 +154,20 @@ def summary(setting: Setting, found: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def pooled(report: dict[str, Any]) -> dict[str, Any]:
-    """Mean coverage over the settings without a break, each counting the same."""
+    """Mean coverage over the settings without a break, each counting the same; of single settings least and most."""
     found = [entry for name, entry in report.items() if name in SETTINGS and "break" not in name]
-    new_run = [share for entry in found for share in entry["new_run_inside"]]
+    new_run, curve = ([share for entry in found for share in entry[of]] for of in ("new_run_inside", "curve_inside"))
     floored = [entry for entry in found if "floor" in entry]
     return {
         "settings": len(found),
         "new_run_inside": round(float(np.mean(new_run)), 3),
-        "least_and_most": [min(new_run), max(new_run)],
+        "new_run_least_and_most": [min(new_run), max(new_run)],
+        "curve_inside": round(float(np.mean(curve)), 3),
+        "curve_least_and_most": [min(curve), max(curve)],
         "compute_inside": round(float(np.mean([entry["compute_inside"] for entry in found])), 3),
         "floor_inside": round(float(np.mean([entry["floor_inside"] for entry in floored])), 3),
         "slope_inside": round(float(np.mean([entry["slope_inside"] for entry in floored])), 3),
+        "break_told": round(float(np.mean([entry["break_told"] for entry in found])), 3),
     }
 
 
@@ -151,18 +175,19 @@ def main() -> None:
     """Simulate, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--only", default="", help="only the settings whose name contains this")
+    parser.add_argument("--only", default="", help="only the settings whose name begins with this")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     report = json.loads(options.out.read_text()) if options.out.exists() else {}
     for name, setting in SETTINGS.items():
-        if options.only in name:
+        if name.startswith(options.only):
             report[name] = summary(setting, [once(setting, repeat) for repeat in range(options.repeats)])
             write_json(options.out, report)
             print(name, report[name], flush=True)
-    report[POOLED] = pooled(report)
-    write_json(options.out, report)
-    print(POOLED, report[POOLED])
+    if any("break" not in name for name in report):
+        report[POOLED] = pooled(report)
+        write_json(options.out, report)
+        print(POOLED, report[POOLED])
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def test_bad_rows_are_named_by_their_line(tithe: Tithe, tmp_path, rows, words):
 
 
 def test_bad_sources(tithe: Tithe, tmp_path, monkeypatch):
-    assert tithe("forecast", tmp_path / "none.csv").refused("no such file", "imagenet")
+    assert tithe("forecast", tmp_path / "none.csv").refused("no such file", "give a CSV file, or imagenet.")
     assert tithe("forecast", tmp_path).refused("is a directory")
     foreign = tmp_path / "foreign.sqlite"
     foreign.write_bytes(b"SQLite format 3\0" + b"x" * 200)
@@ -166,6 +166,11 @@ def test_bad_sources(tithe: Tithe, tmp_path, monkeypatch):
     assert tithe("forecast").refused("no runs", "tithe runs")
     monkeypatch.setenv(ledger.ENVIRONMENT, "off")
     assert tithe("forecast").refused("switched off")
+
+
+@pytest.mark.parametrize("name", ["imagnet", "ImageNet1k"])
+def test_a_misspelt_record_is_told(tithe: Tithe, name):
+    assert tithe("forecast", name).refused("no such file", "did you mean imagenet?")
 
 
 def test_runs_that_cannot_be_compared(tithe: Tithe, book):

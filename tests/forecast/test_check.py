@@ -23,6 +23,7 @@ SIZES, ERRORS = [1e15, 1e16, 1e17, 1e18, 1e19], [0.4, 0.3, 0.25, 0.22, 0.2]
         ({"compute": [math.nan, 1e16, 1e17, 1e18, math.inf]}, ("run 0, run 4", "no number")),
         ({"error": [0.4, math.nan, 0.25, 0.22, 0.2]}, ("run 1", "no number")),
         ({"compute": SIZES[:3], "error": ERRORS[:3]}, ("3 runs", "4 or more")),
+        ({"compute": SIZES[:1], "error": ERRORS[:1]}, ("1 run was given", "4 or more")),
         ({"compute": [], "error": []}, ("0 runs", "4 or more")),
         ({"compute": [1e15] * 5}, ("all 5 runs", "different sizes")),
         ({"compute": SIZES[:4]}, ("shape", "same length")),

@@ -48,7 +48,8 @@ def runs(compute: Sequence[float], error: Sequence[float], axis: str, where: Whe
     )
     if len(sizes) < FEWEST_RUNS:
         raise UsageError(
-            f"{len(sizes)} runs were given; a forecast needs {FEWEST_RUNS} or more, of different sizes: measure more."
+            f"{len(sizes)} {'run was' if len(sizes) == 1 else 'runs were'} given; "
+            f"a forecast needs {FEWEST_RUNS} or more, of different sizes: measure more."
         )
     _check_range(errors, where)
     if len(np.unique(sizes)) == 1:

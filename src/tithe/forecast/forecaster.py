@@ -12,6 +12,7 @@ from tithe.cost.rates import Rates
 from tithe.errors import UsageError
 from tithe.forecast import prior, sentences, verdict
 from tithe.forecast.backtest import Backtest
+from tithe.forecast.breaks import Break, after_break
 from tithe.forecast.check import FEWEST_FOR_FRONTIER, Runs, Where, check_axis, check_target, runs
 from tithe.forecast.engine import Watch, mix, silent
 from tithe.forecast.fitting import Fit
@@ -82,16 +83,18 @@ def fit(
         )
     unit = unit or {"compute": "FLOP", "data": "labels", "parameters": "parameters"}[axis]
     loss = Pinball(FRONTIER) if frontier else TYPICAL
-    tried, fits, mixture = mix(given, loss, level, seed, watch)
+    used, broke = after_break(given, loss)
+    tried, fits, mixture = mix(used, loss, level, seed, watch)
     watch("the larger runs from the smaller ones")
     return _result(
-        given, tried, fits, mixture, target, axis, unit, frontier, _year(year, compute, scaled), rates,
+        given, broke, tried, fits, mixture, target, axis, unit, frontier, _year(year, compute, scaled), rates,
         held_out(given, loss, level, seed),
     )  # fmt: skip
 
 
 def _result(
     given: Runs,
+    broke: Break | None,
     tried: Backtest,
     fits: list[Fit],
     mixture: Mixture,
@@ -115,7 +118,7 @@ def _result(
     }
     noise = float(np.sqrt(fits[int(np.argmax(tried.weights))].variance))
     priced = _target(mixture, wanted, largest, unit, rates)
-    sizes = len(np.unique(given.compute))
+    sizes = len(np.unique(given.compute[broke.before :] if broke else given.compute))
     found = verdict.verdict(sizes, priced.decades_beyond, priced.unreachable)
     return Forecast(
         axis=axis,
@@ -135,7 +138,8 @@ def _result(
         held_out=tried_out,
         verdict=found,
         settle=verdict.settle(found, mixture, largest, unit, noise, sizes),
-        says=sentences.says(found, now, halving, priced, unit),
+        says=sentences.says(found, now, halving, priced, unit, broke),
+        broke=broke,
         assumed=_assumed(rates if priced.cost else None),
         mixture=mixture,
     )

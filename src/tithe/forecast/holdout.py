@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tithe.forecast.breaks import after_break
 from tithe.forecast.check import Runs
 from tithe.forecast.engine import mix
 from tithe.forecast.forms import FORMS, Array
@@ -16,7 +17,7 @@ FEWEST = 3  # sizes among them
 
 def extrapolate(runs: Runs, cut: int, loss: Loss, level: float, seed: int) -> tuple[Array, Array, Array, Array]:
     """From the `cut` smallest runs: (low, median, high, pure power law) of the errors of the others."""
-    small = Runs(runs.compute[:cut], runs.error[:cut])
+    small, _ = after_break(Runs(runs.compute[:cut], runs.error[:cut]), loss)
     _, fits, mixture = mix(small, loss, level, seed)
     x = np.log(runs.compute[cut:] / small.compute[-1])
     _, middle, _ = mixture.errors(x)

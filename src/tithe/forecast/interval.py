@@ -1,8 +1,12 @@
-"""What the runs leave open: curves drawn by a bootstrap over runs, and the noise of the next run about its curve.
+"""What the runs leave open: curves drawn by a bootstrap, and the noise of the next run about its curve.
 
-Each replicate weighs the runs anew (Dirichlet weights, the Bayesian bootstrap of Rubin 1981: with five runs, drawing
-runs with replacement often leaves two), draws the size of the noise, adds the share of the noise that the curve has
-swallowed (p parameters swallow p/n of it), moves what was assumed within its spread, and fits again.
+Each replicate draws the size of the noise (by its degrees of freedom: a few runs hardly tell it), gives every run
+another error, as noisy about its own as that, moves what was assumed within its spread, and fits again. For a straight
+line and normal noise that is Student's interval, which holds for any number of runs.
+
+A curve along an edge of the runs (a quantile) can't be had from noise about it. There each replicate weighs the runs
+anew (Dirichlet weights, the Bayesian bootstrap of Rubin 1981: drawing with replacement would leave out a third of
+them), and adds the share of the noise that the curve has swallowed (p parameters swallow p/n of it).
 """
 
 from __future__ import annotations
@@ -33,13 +37,23 @@ def draw(form: Form, x: Array, log_error: Array, fitted: Fit, loss: Loss, rng: n
     runs, parameters = len(x), len(form.parameters)
     free = freedom(np.array(runs), parameters)
     noise = np.sqrt(fitted.variance * free / rng.chisquare(free, DRAWS))
-    weights = rng.dirichlet(np.ones(runs), DRAWS) * runs
-    swallowed = noise * np.sqrt(min(1.0, parameters / runs))
-    moved = log_error + swallowed[:, None] * rng.standard_normal((DRAWS, runs))
+    weights, moved = _redrawn(log_error, noise, parameters, loss, rng)
     least = np.broadcast_to(least_error(log_error, np.ones(runs)), (DRAWS,))
     pull = prior(form, least, noise**2, rng.standard_normal((DRAWS, parameters)))
     theta = search(form, np.broadcast_to(x, moved.shape), moved, weights, loss, noise[:, None], pull, _STEPS)
     return Draws(form, theta, noise)
+
+
+def _redrawn(
+    log_error: Array, noise: Array, parameters: int, loss: Loss, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Weights and log errors of the replicates: [draws, n] each."""
+    shape = (len(noise), len(log_error))
+    if loss.middle:
+        return np.ones(shape), log_error + noise[:, None] * rng.standard_normal(shape)
+    weights = rng.dirichlet(np.ones(shape[1]), shape[0]) * shape[1]
+    swallowed = noise * np.sqrt(min(1.0, parameters / shape[1]))
+    return weights, log_error + swallowed[:, None] * rng.standard_normal(shape)
 
 
 def log_errors(draws: Draws, x: Array, rng: np.random.Generator | None) -> Array:

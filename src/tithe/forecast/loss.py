@@ -14,6 +14,8 @@ _SMOOTH = 0.02  # of the scale: within it the pinball is a parabola, so that it 
 class Loss(abc.ABC):
     """Of residuals fit - run [..., n], given the scale of the noise [..., 1]; for small residuals in squared units."""
 
+    middle = True  # the curve goes through the middle of the runs, not along an edge of them
+
     @abc.abstractmethod
     def of(self, residual: Array, scale: Array) -> Array:
         """The loss: [..., n]."""
@@ -49,6 +51,8 @@ class Huber(Loss):
 
 class Pinball(Loss):
     """Least for the curve with a fraction tau of the runs below it: quantile regression (Koenker & Bassett 1978)."""
+
+    middle = False
 
     def __init__(self, tau: float) -> None:
         self.tau = tau

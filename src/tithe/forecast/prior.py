@@ -70,11 +70,15 @@ def prior(form: Form, least: Array, variance: Array, offset: Array | None = None
 
 def variance(squares: Array, runs: Array, parameters: int) -> Array:
     """Of the logs of errors: residuals and the assumed runs together; `squares` is the sum over residuals [...]."""
-    spare = np.maximum(runs - parameters, 0)
-    assumed = np.maximum(NOISE_RUNS - spare, NOISE_RUNS_LEFT)
+    assumed, spare = _assumed(runs, parameters), np.maximum(runs - parameters, 0)
     return (assumed * NOISE**2 + squares) / (assumed + spare)
 
 
 def freedom(runs: Array, parameters: int) -> Array:
-    """Degrees of freedom of `variance`; its order of magnitude stays known, also when runs show its size."""
-    return NOISE_RUNS + np.maximum(runs - parameters, 0)
+    """Degrees of freedom of `variance`: the runs that it is known from, assumed ones and spare ones."""
+    return _assumed(runs, parameters) + np.maximum(runs - parameters, 0)
+
+
+def _assumed(runs: Array, parameters: int) -> Array:
+    """How many runs the assumption about the noise counts for."""
+    return np.maximum(NOISE_RUNS - np.maximum(runs - parameters, 0), NOISE_RUNS_LEFT)

@@ -11,6 +11,9 @@ from pathlib import Path
 from tithe.errors import UsageError
 from tithe.forecast.runs_table import Table
 
+RECORD = "imagenet"
+"""What stands for the published record where a file's name is expected."""
+
 _MISSING = {"", "nan", "na", "n/a", "none", "null", "-"}
 _WITH_UNIT = re.compile(r"^\s*[-+]?[\d.,]+(e[-+]?\d+)?\s*[a-zµ%/]", re.IGNORECASE)
 
@@ -55,13 +58,20 @@ def columns(path: Path) -> list[str]:
     return _rows(path)[0]
 
 
+def _instead(path: Path) -> str:
+    """What to give where there is no such file; the published record may just have been misspelt."""
+    if difflib.get_close_matches(str(path).lower(), [RECORD], cutoff=0.75):
+        return f"did you mean {RECORD}?"
+    return f"give a CSV file, or {RECORD}."
+
+
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Column names, and each row with its line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as problem:
         raise UsageError(
-            f"cannot read {path}: {(problem.strerror or str(problem)).lower()}; give a CSV file, or imagenet."
+            f"cannot read {path}: {(problem.strerror or str(problem)).lower()}; {_instead(path)}"
         ) from problem
     except UnicodeDecodeError as problem:
         raise UsageError(f"{path} is no text in UTF-8; give a CSV file with one line of column names.") from problem

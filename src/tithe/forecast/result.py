@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tithe.cost.figure import Figure
+from tithe.forecast.breaks import Break
 from tithe.forecast.forms import Array
 from tithe.forecast.mixture import Mixture
 from tithe.forecast.regression import Regression
@@ -73,6 +74,7 @@ class Forecast:
     verdict: str
     settle: str
     says: str
+    broke: Break | None  # a slope that changed among the runs; the forecast is made of those after it
     assumed: dict[str, Any]
     mixture: Mixture = field(repr=False, compare=False)
 
@@ -100,6 +102,7 @@ class Forecast:
             "halving_factor": self.halving_factor.json(),
             "target": self._target(),
             "backtest": self._backtest(),
+            "break": None if self.broke is None else self.broke._asdict(),
             "verdict": self.verdict,
             "settle": self.settle,
             "says": self.says,

@@ -48,7 +48,8 @@ def _draw(axes: Axes, forecast: Forecast) -> None:
     error_axis(axes, min(forecast.error.min(), forecast.target.error, float(low[0])), forecast.error.max())
     axes.axvspan(last, end, color=AHEAD_COLOUR, linewidth=0, zorder=0)
     axes.text(last * 1.06, 1.012, "beyond the runs", transform=axes.get_xaxis_transform(), fontsize=SMALL, color=DENSE)
-    for part, beyond in ((_points(first, last), False), (_points(last, end), True)):
+    begins = first if forecast.broke is None else forecast.broke.at  # the curve is not that of the runs before
+    for part, beyond in ((_points(begins, last), False), (_points(last, end), True)):
         _draw_curve(axes, forecast, part, beyond)
     axes.plot(
         forecast.compute,
