@@ -30,11 +30,11 @@ def started(out: Path, *more: object) -> subprocess.Popen[str]:
 
 
 def wait_for(condition) -> None:
-    for _ in range(3000):
+    for _ in range(15000):
         if condition():
             return
         time.sleep(0.02)
-    raise AssertionError("nothing happened in a minute")
+    raise AssertionError("nothing happened in five minutes")
 
 
 def unlocked(folder: Path) -> bool:
