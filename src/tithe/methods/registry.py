@@ -81,6 +81,7 @@ class Entry:
 FROM_SCRATCH = "sparse from scratch"
 DENSE_TO_SPARSE = "dense to sparse"
 PENALTY = "penalty"
+SEARCH = "search"
 DENSE = "dense"
 
 _ENTRIES = (
