@@ -212,6 +212,15 @@ _ENTRIES = (
         budget="channels",
     ),
     Entry(
+        "search",
+        "tithe.methods.small_dense:SmallDense",  # what comes of it is a small dense network
+        "the same number of weights, dense: depth and widths by Optuna, every trial in the bill",
+        "Akiba et al. 2019, arXiv 1907.10902, sections 2 and 3",
+        SEARCH,
+        start="ordinary",
+        budget="channels",
+    ),
+    Entry(
         "dense",
         "tithe.methods.dense:Dense",
         "all weights; density is not asked",

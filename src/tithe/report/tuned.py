@@ -34,8 +34,8 @@ def _trials(content: Mapping[str, Any]) -> Table:
     made = _table(title(content), _caption(content), ["trial", *names, "error", "epochs", "FLOP", "time"])
     decimals = human.accuracy_decimals(content["data"]["n_validation"])
     for trial in ordered(content)[:MOST_ROWS]:
-        error = "-" if trial["error"] is None else human.percent(trial["error"], decimals)
-        ended = str(trial["epochs"]) + ("" if trial["ended"] == "finished" else f", {trial['ended']}")
+        error = "diverged" if trial["error"] is None else human.percent(trial["error"], decimals)
+        ended = f"{trial['epochs']} of {content['epochs']}"
         cells = [f"{trial['params'][name]:.3g}" for name in names]
         time = trial["bill"]["seconds"]["value"] if trial["bill"] else trial["seconds"]
         made.add_row(str(trial["number"]), *cells, error, ended, show(trial["flop"], "FLOP"), human.duration(time))

@@ -24,7 +24,7 @@ def picture(content: Mapping[str, Any], path: Path) -> Path:
     Raises UsageError for another suffix and where the file cannot be written.
     """
     made = drawing.figure(9, 5)
-    axes = made.add_axes((0.09, 0.13, 0.87, 0.66))
+    axes = made.add_axes((0.09, 0.13, 0.87, 0.62))
     spent = list(accumulate(_spent(trial, content["cost"]) for trial in content["trials"]))
     rim = _rim(content)
     _draw_trials(axes, content, spent, rim)
@@ -52,11 +52,16 @@ def _draw_trials(axes: Axes, content: Mapping[str, Any], spent: list[float], rim
     }
     for ended, (marker, size, face, edge, label) in kinds.items():
         points = [(x, t) for x, t in zip(spent, content["trials"], strict=True) if t["ended"] == ended]
-        if points:
-            y = [rim if t["error"] is None else min(rim, 100 * t["error"]) for _, t in points]
-            style: dict[str, Any] = {"markersize": size, "markerfacecolor": face, "markeredgecolor": edge}
-            axes.plot([x for x, _ in points], y, marker, label=label, clip_on=False, zorder=3, **style)
-    axes.legend(loc="upper right", frameon=False, fontsize=SMALL, labelcolor=INK)
+        inside = [(x, 100 * t["error"]) for x, t in points if t["error"] is not None and 100 * t["error"] <= rim]
+        above = [(x, rim) for x, t in points if t["error"] is None or 100 * t["error"] > rim]
+        style: dict[str, Any] = {"markersize": size, "markerfacecolor": face, "markeredgecolor": edge, "clip_on": False}
+        if inside:
+            axes.plot(*zip(*inside, strict=True), marker, label=label, zorder=3, **style)
+        if above:
+            label = label if ended == "diverged" else f"{label}, higher than shown"
+            axes.plot(*zip(*above, strict=True), "x" if ended == "diverged" else "^", label=label, zorder=3, **style)
+    box: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": 4, "borderaxespad": 0.0}
+    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, handletextpad=0.1, columnspacing=1.0, **box)
 
 
 def _draw_best(axes: Axes, content: Mapping[str, Any], spent: list[float]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import optuna
 
 NAME = "tithe"
-UNITS: dict[Cost, float] = {"flop": 1e3, "seconds": 1e-6}
+UNITS: dict[str, float] = {"flop": 1e3, "seconds": 1e-6}
 """Optuna's steps are whole numbers: so many FLOP, or seconds, are one of them."""
 HALVING = 2  # of those that reach a rung, one in so many goes on; and the next rung is so much further
 FIRST_RUNG = 8  # it is at one part in so many of the recipe's cost
