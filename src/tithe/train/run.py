@@ -14,12 +14,10 @@ import tithe
 from tithe.cost.hardware import PROCESSOR
 from tithe.cost.rates import Rates
 from tithe.errors import Diverged, UsageError
-from tithe.methods import find
-from tithe.methods.registry import SEARCH
 from tithe.report import curves, first_layer
 from tithe.train import data, planning, recording
 from tithe.train.batches import check_augmentation
-from tithe.train.defaults import complete
+from tithe.train.defaults import complete, of_one_network
 from tithe.train.files import write_json
 from tithe.train.loop import StoppedEarly, Tick, Training
 from tithe.train.network import Network, dense_network, sparse_network
@@ -151,7 +149,7 @@ def identity(half: str, recipe: Recipe, dataset: data.Dataset) -> dict[str, Any]
 def _recipe(job: Job, record: dict[str, Any] | None) -> Recipe:
     """A new run's recipe, or the recorded one if nothing that was given contradicts it."""
     if record is None:
-        return _of_one_network(complete(job.data or DEFAULT_DATA, job.recipe))
+        return of_one_network(complete(job.data or DEFAULT_DATA, job.recipe))
     try:
         recipe = Recipe(**(record["recipe"] | {"lr_drops": tuple(record["recipe"]["lr_drops"])}))
     except (TypeError, KeyError) as error:
@@ -166,15 +164,6 @@ def _recipe(job: Job, record: dict[str, Any] | None) -> Recipe:
                 "without that option or choose another folder with --out."
             )
     return dataclasses.replace(recipe, **given)
-
-
-def _of_one_network(recipe: Recipe) -> Recipe:
-    if find(recipe.method).family == SEARCH:
-        raise UsageError(
-            f"method {recipe.method} trains many networks: see tithe compare --methods {recipe.method}, or tithe tune "
-            "--method dense --tune width,depth."
-        )
-    return recipe
 
 
 def _load(

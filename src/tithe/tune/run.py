@@ -13,11 +13,9 @@ import torch
 from tithe.cost.hardware import PROCESSOR
 from tithe.cost.rates import Rates
 from tithe.errors import Diverged, UsageError
-from tithe.methods import find
-from tithe.methods.registry import SEARCH
 from tithe.train import data
 from tithe.train.data import Dataset
-from tithe.train.defaults import complete
+from tithe.train.defaults import complete, of_one_network
 from tithe.train.files import write_json
 from tithe.train.loop import Tick, Training
 from tithe.train.network import count_weights, dense_model, sparse_network
@@ -235,12 +233,7 @@ def _plan(asked: Asked, before: Plan | None, watch_download: data.Progress | Non
 
 
 def _recipe(spec: str, options: dict[str, Any], shape: tuple[int, ...]) -> Recipe:
-    recipe = complete(spec, options | {"compare": "none"}).for_input(shape)
-    if find(recipe.method).family == SEARCH:
-        raise UsageError(
-            f"method {recipe.method} is a tuning itself: take dense or small-dense with --tune width,depth instead."
-        )
-    return recipe
+    return of_one_network(complete(spec, options | {"compare": "none"})).for_input(shape)
 
 
 def _check_network(recipe: Recipe, dataset: Dataset) -> None:
