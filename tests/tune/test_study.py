@@ -13,7 +13,7 @@ from tithe.tune.plan import Plan
 from tithe.tune.space import Param
 
 SPACE = (Param("lr", 0.01, 1.0, 0.1, log=True), Param("depth", 1, 4, 2, whole=True))
-PLAN = Plan("digits", None, "", {}, SPACE, "flop", 0.1)
+PLAN = Plan("digits", None, "", {}, SPACE, "flop", 0.1, trials=9, budget=None)
 
 
 def error(params: dict[str, float]) -> float:

@@ -24,7 +24,7 @@ Cost = Literal["flop", "seconds"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is tuned. How many trials there are and what they may take can grow later, so it is no part of it."""
+    """What is tuned, and for how long."""
 
     data: str  # as `tithe.train.data.load` takes it
     data_dir: str | None
@@ -33,6 +33,8 @@ class Plan:
     space: tuple[Param, ...]
     cost: Cost  # what decides how far a trial has come
     validation: float  # fraction of the training set on which errors are measured
+    trials: int  # how many at most; this and the budget may differ later
+    budget: tuple[str, float] | None  # "flop" or "seconds", and how many all trials together may take
     within: float | None = None  # fraction of the model's weights that a trial's dense network may have; None: no limit
 
     def json(self) -> dict[str, Any]:
@@ -42,8 +44,10 @@ class Plan:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Plan:
         """What `json` wrote."""
-        names = ("data", "data_dir", "sha256", "options", "cost", "validation", "within")
-        return cls(**{n: content[n] for n in names}, space=tuple(Param(**each) for each in content["space"]))
+        names = ("data", "data_dir", "sha256", "options", "cost", "validation", "trials", "within")
+        params = tuple(Param(**each) for each in content["space"])
+        budget = tuple(content["budget"]) if content["budget"] else None
+        return cls(**{n: content[n] for n in names}, space=params, budget=budget)
 
 
 def recorded(out: Path) -> Plan | None:

@@ -26,7 +26,6 @@ def result(
     outcomes: Sequence[Outcome],
     best: Outcome,
     final: Mapping[str, Any],
-    budget: tuple[str, float] | None,
     validating: int,
 ) -> dict[str, Any]:
     """All of it, as JSON holds it; `validating` is the number of examples that are held out."""
@@ -42,7 +41,7 @@ def result(
         "seed": recipe.seed,
         "machine": final["machine"],
         "cost": plan.cost,
-        "budget": None if budget is None else {"kind": budget[0], "amount": budget[1]},
+        "budget": None if plan.budget is None else {"kind": plan.budget[0], "amount": plan.budget[1]},
         "space": [asdict(param) for param in plan.space],
         "trials": [_trial(outcome) for outcome in outcomes],
         "best": _trial(best) | {"validation_error": _error(best.error or 0.0, validating, "validation").json()},

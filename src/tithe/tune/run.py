@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -91,15 +91,13 @@ def run(
     plan, dataset = _plan(asked, before, watch_download)
     if before is not None:
         check_same(asked.out, before, plan)
-        threads = asked.options.get("threads")  # may change
-        plan = replace(before, options=before.options | ({"threads": threads} if threads else {}))
     tuning = Tuning(asked, plan, dataset)
     with claimed(asked.out, plan):
         outcomes = tuning.trials(watch)
         best = _best(outcomes)
         final = tuning.final(best, watch, trained)
         validating = len(data.held_out(dataset, plan.validation).y_test)
-        found = result(plan, tuning.recipe, outcomes, best, final, asked.budget, validating)
+        found = result(plan, tuning.recipe, outcomes, best, final, validating)
         write_json(asked.out / RESULT, found)
         return found
 
@@ -111,14 +109,13 @@ class Tuning:
         self.asked, self.plan, self.dataset = asked, plan, dataset
         self.shape = tuple(dataset.x_train.shape[1:])
         self.recipe = _recipe(plan.data, plan.options, self.shape)
-        self.limit = asked.trials or DEFAULT_TRIALS
         if self.recipe.threads is not None:
             torch.set_num_threads(self.recipe.threads)
 
     def trials(self, watch: Watch) -> list[Outcome]:
         """Do the trials that are not done yet; the outcomes of all, in their order."""
         outcomes = self._outcomes()
-        names = [f"trial {number}" for number in range(max(self.limit, len(outcomes)))]
+        names = [f"trial {number}" for number in range(max(self.plan.trials, len(outcomes)))]
         with study.opened(self.asked.out / STUDY) as opened:
             unfinished = study.begun(opened)
             done = {outcome.number: outcome for outcome in outcomes}
@@ -165,11 +162,11 @@ class Tuning:
         return found.within(weights, depth, taper, self.shape, self.dataset.classes)  # type: ignore[arg-type]
 
     def _wants_more(self, done: Mapping[int, Outcome]) -> bool:
-        if self.asked.budget is not None:
-            kind, amount = self.asked.budget
+        if self.plan.budget is not None:
+            kind, amount = self.plan.budget
             if sum(outcome.spent(kind) for outcome in done.values()) >= amount:
                 return False
-        return len(done) < self.limit
+        return len(done) < self.plan.trials
 
     def _tell(self, opened: Any, now: Any, outcome: Outcome) -> None:
         trial.tell(opened, self._judge(opened, now), outcome)
@@ -229,7 +226,10 @@ def _plan(asked: Asked, before: Plan | None, watch_download: data.Progress | Non
         params = space(asked.names, asked.ranges, recipe) if asked.within is None else searched(recipe)
     cost = asked.cost or (resumed.cost if resumed else asked.budget[0] if asked.budget else DEFAULT_COST)
     where = str(data_dir.absolute()) if data_dir is not None else None
-    return Plan(spec, where, dataset.sha256, options, params, _cost(cost), validation, asked.within), dataset
+    trials = asked.trials or (resumed.trials if resumed else DEFAULT_TRIALS)
+    budget = asked.budget or (resumed.budget if resumed else None)
+    source = (spec, where, dataset.sha256)
+    return Plan(*source, options, params, _cost(cost), validation, trials, budget, asked.within), dataset
 
 
 def _recipe(spec: str, options: dict[str, Any], shape: tuple[int, ...]) -> Recipe:
