@@ -28,7 +28,7 @@ UNITS: dict[str, float] = {"flop": 1e3, "seconds": 1e-6}
 HALVING = 2  # of those that reach a rung, one in so many goes on; and the next rung is so much further
 FIRST_RUNG = 8  # it is at one part in so many of the recipe's cost
 RANDOM_TRIALS = 6  # before the estimator has enough to go by
-_RUNG, _READY, _REFERENCE, _STOPPED = "rung", "ready", "reference", "stopped"
+_RUNG, _READY, _STOPPED = "rung", "ready", "stopped"
 
 
 def library() -> Any:
@@ -111,7 +111,6 @@ def ask(study: optuna.Study, plan: Plan, seed: int) -> Any:
     if number == 0 and not study.get_trials(deepcopy=False, states=(states.WAITING,)):
         study.enqueue_trial({param.name: _value(param, param.start) for param in plan.space})
     trial = study.ask({param.name: _distribution(param) for param in plan.space})
-    trial.set_user_attr(_REFERENCE, number == 0)
     trial.set_user_attr(_READY, True)
     return trial
 
@@ -137,7 +136,6 @@ class Judge:
 
     def __init__(self, study: optuna.Study, trial: Any, cost: Cost, epochs: int) -> None:
         self.study, self.trial, self.cost, self.epochs = study, trial, cost, epochs
-        self.reference = bool(trial.user_attrs[_REFERENCE])
         before = study.trials[trial.number].intermediate_values
         self._last = max(before, default=0)
 
@@ -151,7 +149,7 @@ class Judge:
         return True
 
     def note(self, history: list[dict[str, Any]]) -> bool:
-        """Report what is new; whether Optuna would stop the trial. The recipe as it is never is."""
+        """Report what is new; whether Optuna would stop the trial. The first never is: nobody was there before it."""
         for row in history:
             step = self._step(row)
             if step > self._last:
@@ -164,11 +162,11 @@ class Judge:
         self.trial.report(float("nan"), self._last + 1)
 
     def _pruned(self, history: list[dict[str, Any]]) -> bool:
-        """Ask, also for the recipe as it is: so its errors at the rungs are known to the others."""
+        """Ask; that writes down the error at a rung for the others."""
         rung = self.study.user_attrs.get(_RUNG) or self._rung(history[0])
         pruners = library().pruners
         self.study.pruner = pruners.SuccessiveHalvingPruner(min_resource=rung, reduction_factor=HALVING)
-        return self.trial.should_prune() and not self.reference
+        return self.trial.should_prune()
 
     def _rung(self, first: dict[str, Any]) -> int:
         """The first rung, from what an epoch of the first trial costs; it stays."""
