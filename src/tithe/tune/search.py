@@ -103,16 +103,23 @@ def _billed(report: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
         "training_flop": sum(trial["flop"] for trial in trials),
         "seconds": sum(trial["seconds"] for trial in trials),
     }
-    bill = dict(half["bill"]) if half["bill"] else None
-    for name in BILLED if bill else ():
-        more = found["bill"]["tuning"].get(name)
-        whole = Figure.from_json(bill[name]).plus(Figure.from_json(more)) if bill[name] and more else None
-        bill[name] = whole.json() if whole else None
     half = half | {
         "training_flop": half["training_flop"] + searching["training_flop"],
         "seconds": half["seconds"] + searching["seconds"],
         "peak_bytes": max(half["peak_bytes"], *(trial["peak_bytes"] for trial in trials)),
-        "bill": bill,
+        "bill": _summed(half["bill"], found["bill"]["tuning"]),
         "search": searching,
     }
     return report | {"method": "search", "model": found["model"], "sparse": half}
+
+
+def _summed(bill: dict[str, Any] | None, trials: dict[str, Any]) -> dict[str, Any] | None:
+    """The last training's bill with that of the trials; what one of them does not know is not known."""
+    if bill is None:
+        return None
+    both = {name: (bill[name], trials.get(name)) for name in BILLED}
+    sums = {
+        name: Figure.from_json(last).plus(Figure.from_json(more)).json() if last and more else None
+        for name, (last, more) in both.items()
+    }
+    return bill | sums
