@@ -241,7 +241,8 @@ def test_search_as_a_tactic_pays_for_all_its_trials(tithe: Tithe, tmp_path):
     assert again.stderr.strip() == "2 runs, 2 of them done already"
 
 
-def test_search_is_no_single_training(tithe: Tithe, tmp_path):
-    words = ["--model", "tests_no_such:thing", "--methods", "search,static", "--out", tmp_path / "cmp"]
-    assert tithe("compare", *words).status == 2
+def test_search_needs_widths_to_choose_and_is_no_single_training(tithe: Tithe, tmp_path):
+    refused = tithe("compare", "--model", "resnet18", "--methods", "search", "--out", tmp_path / "cmp")
+    assert refused.refused("resnet18 does not say its widths and depth")
     assert tithe("train", "--method", "search", "--out", tmp_path / "run").refused("tithe compare --methods search")
+    assert tithe("plan", "--method", "search").refused("tithe compare --methods search")
