@@ -245,4 +245,3 @@ def test_search_needs_widths_to_choose_and_is_no_single_training(tithe: Tithe, t
     refused = tithe("compare", "--model", "resnet18", "--methods", "search", "--out", tmp_path / "cmp")
     assert refused.refused("resnet18 does not say its widths and depth")
     assert tithe("train", "--method", "search", "--out", tmp_path / "run").refused("tithe compare --methods search")
-    assert tithe("plan", "--method", "search").refused("tithe compare --methods search")

@@ -64,7 +64,7 @@ def command(
     from tithe.cost.priced import priced
     from tithe.train import planning
     from tithe.train.data.sizes import sizes
-    from tithe.train.defaults import complete, of_one_network
+    from tithe.train.defaults import complete
 
     rates = rates_given(options)
     if data and named and data != named:
@@ -74,7 +74,7 @@ def command(
     if calibrate:
         check_calibration(hardware)
     found = sizes(data or named or "digits")
-    recipe = of_one_network(complete(found.name, options)).for_input(found.input_shape)
+    recipe = complete(found.name, options).for_input(found.input_shape)
     make = optimizer_called(optimizer) if optimizer else None
     work = planning.work(recipe, found, make, workers)
     times = None
