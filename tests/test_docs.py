@@ -48,7 +48,14 @@ def test_the_readmes_two_commands_use_the_constraints() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *["tithe", "tithe.nn.linear", "tithe.train.data.catalog", "tithe.bench.rows", "tithe.report.drawing"],
+        *[
+            "tithe",
+            "tithe.nn.linear",
+            "tithe.nn.supar",
+            "tithe.train.data.catalog",
+            "tithe.bench.rows",
+            "tithe.report.drawing",
+        ],
         *["tithe.cost.meter", "tithe.cost.plan", "tithe.cost.size", "tithe.train.data.sizes", "tithe.compare.budget"],
     ],
 )

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tithe.methods.static import Static
     from tithe.methods.top_kast import TopKAST
     from tithe.nn import SparseConv2d, SparseLinear, densify, sparse_layers, sparsify
+    from tithe.nn.supar import supar
     from tithe.resize import fit_channels, remove_dead_channels
     from tithe.topology import Topology
 
@@ -69,6 +70,7 @@ __all__ = [
     "remove_dead_channels",
     "sparse_layers",
     "sparsify",
+    "supar",
 ]
 
 # Imported at first use, since each brings torch: `tithe --help` answers at once.
@@ -84,6 +86,7 @@ _HOMES = {entry.home.split(":")[1]: "tithe.methods" for entry in METHODS.values(
     "remove_dead_channels": "tithe.resize",
     "sparse_layers": "tithe.nn",
     "sparsify": "tithe.nn",
+    "supar": "tithe.nn.supar",
 }
 _MODULES = ("forecast",)
 

@@ -43,6 +43,7 @@ ROWS = {
     "l1": Row({}, 1, grows=False),
     "group-lasso": Row({"every": EVERY, "strength": 0.01}, grows=False),
     "small-dense": Row({}, grows=False),
+    "search": Row({}, grows=False),
     "dense": Row({}, grows=False),
 }
 

@@ -44,12 +44,13 @@ class _Grouped(click.Command):
 
 
 HEADINGS = {
-    "Data": ("data_dir", "download"),
+    "Data": ("data_dir", "download", "validation"),
     "Network": ("model", "density", "budget", "method", "remove_dead"),
     "Training": (
         "epochs",
         "batch_size",
         "lr",
+        "supar",
         "weight_decay",
         "augment",
         "bf16",
@@ -72,6 +73,11 @@ HEADINGS = {
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where the data set's official files are, or go.")
 @click.option("--download", is_flag=True, help="Fetch the official files that are missing; checksums are verified.")
 @click.option(
+    "--validation",
+    type=float,
+    help="Hold out this fraction of the training set and report errors on it instead of on the test set.  [default: 0]",
+)
+@click.option(
     "--model",
     help="lenet-300-100, lenet-5, alexnet-s, alexnet-b, vgg-c, vgg-d, vgg-like, wrn-D-K, resnet18, resnet50, "
     "mlp:W1-W2-... or your own module.path:factory, called with input_shape and classes.",
@@ -89,6 +95,12 @@ HEADINGS = {
 @click.option("--epochs", type=int, help="Passes over the training set; the learning rate's drops scale with it.")
 @click.option("--batch-size", type=int, help="Examples a step.")
 @click.option("--lr", type=float, help="Learning rate at the start.")
+@click.option(
+    "--supar",
+    metavar="BASE",
+    help="Carry --lr over from the network it was tuned for, by SuPar: dense (this network, dense), MODEL or "
+    "MODEL@DENSITY.  [default: use it as it is]",
+)
 @click.option("--weight-decay", type=float, help="L2 penalty.  [default: 0.0005]")
 @click.option("--augment", help="none, or crop-flip for random crops and mirror images.")
 @click.option(

@@ -19,6 +19,8 @@ import torch
 
 from tithe.compare import inference, pool
 from tithe.errors import Diverged
+from tithe.methods import find
+from tithe.methods.registry import SEARCH
 from tithe.train.data import Dataset
 from tithe.train.defaults import complete
 from tithe.train.files import make_folder, write_json
@@ -26,6 +28,7 @@ from tithe.train.loop import Tick, Training
 from tithe.train.network import sparse_network
 from tithe.train.outdir import REPORT
 from tithe.train.run import DEFAULT_DATA, Job, run
+from tithe.tune.search import search
 
 INFERENCE, DIVERGED = "inference.json", "diverged.json"
 
@@ -94,7 +97,8 @@ def do(spec: Spec, watch: Callable[[str, Tick], None]) -> None:
 
     threads = torch.get_num_threads()  # a run that was begun with others sets them; the next shall not have them
     try:
-        run(job, lambda tick: watch(spec.name, tick), trained=measure_use)
+        train = search if find(spec.recipe["method"]).family == SEARCH else run
+        train(job, lambda tick: watch(spec.name, tick), trained=measure_use)
     except Diverged as error:
         make_folder(spec.folder)
         write_json(spec.folder / DIVERGED, {"says": str(error)})

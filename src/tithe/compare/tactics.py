@@ -11,10 +11,12 @@ import torch
 from tithe import human
 from tithe.errors import UsageError
 from tithe.methods import find
+from tithe.methods.registry import SEARCH
 from tithe.train.data import Dataset
 from tithe.train.defaults import complete
 from tithe.train.network import dense_network, sparse_network
 from tithe.train.recipe import Recipe
+from tithe.tune import search
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,11 @@ def possible(
     left_out: dict[str, str] = {}
     for tactic in tactics:
         try:
+            recipe = tactic.recipe(data, given, shape)
             with torch.random.fork_rng(devices=[]):
-                sparse_network(tactic.recipe(data, given, shape), dataset)
+                sparse_network(recipe, dataset)
+            if find(tactic.method).family == SEARCH:
+                search.check(recipe, dataset)
         except UsageError as error:
             left_out[tactic.name] = str(error)
     if len(left_out) == len(tactics):

@@ -33,7 +33,7 @@ class Run:
     run: str  # names the run; the two halves of a `tithe train` share it
     half: str  # "sparse", "dense", or "imported"
     finished: str  # UTC, ISO 8601
-    status: str = "finished"  # or "diverged"
+    status: str = "finished"  # or "diverged", or "stopped": a trial of `tithe tune` that went no further
     data: str | None = None
     model: str | None = None
     method: str | None = None

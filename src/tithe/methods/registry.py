@@ -81,6 +81,7 @@ class Entry:
 FROM_SCRATCH = "sparse from scratch"
 DENSE_TO_SPARSE = "dense to sparse"
 PENALTY = "penalty"
+SEARCH = "search"
 DENSE = "dense"
 
 _ENTRIES = (
@@ -217,6 +218,15 @@ _ENTRIES = (
         "the same network with fewer channels, dense",
         "Evci et al. 2020, arXiv 1911.11134, section 4.1",
         DENSE,
+        start="ordinary",
+        budget="channels",
+    ),
+    Entry(
+        "search",
+        "tithe.methods.small_dense:SmallDense",  # what comes of it is a small dense network
+        "the same number of weights, dense: depth and widths by Optuna, every trial in the bill",
+        "Akiba et al. 2019, arXiv 1907.10902, sections 2 and 3",
+        SEARCH,
         start="ordinary",
         budget="channels",
     ),

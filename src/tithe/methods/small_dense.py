@@ -5,6 +5,9 @@ The baseline "Small-Dense" of Evci et al. 2020, arXiv 1911.11134, section 4.1. D
 1. Each layer keeps the same share of its channels, found by bisection, so that the weights are as many as fit within
    the density; the paper's widths are found by trial (0.34 for ResNet-50 at 10 %, in their notebook).
 2. Channels are taken from the full network as it was drawn; weights are scaled by sqrt(fan-in before / after).
+
+The method `search`, for which depth and widths are Optuna's choice (Akiba et al. 2019, arXiv 1907.10902), trains
+networks of this kind; the search itself is `tithe.tune.search`.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from typing import Any
 
 from tithe.errors import UsageError
 from tithe.methods import find
+from tithe.methods.registry import SEARCH
 from tithe.train.recipe import Recipe
 
 _MNIST = Recipe(model="lenet-300-100", batch_size=100, lr=0.1, lr_drops=(25 / 60, 50 / 60))
@@ -44,3 +45,17 @@ def complete(data: str, given: dict[str, Any]) -> Recipe:
         raise UsageError(f"method {entry.name} has no budget to choose: leave --budget out.")
     own = {"budget": entry.budget, "rewire_every": entry.every}
     return dataclasses.replace(DEFAULTS.get(data, OWN_DATA), **own | changes)
+
+
+def of_one_network(recipe: Recipe) -> Recipe:
+    """The same recipe.
+
+    Raises:
+        UsageError: its method trains many networks, so no one training is what it does or takes.
+    """
+    if find(recipe.method).family == SEARCH:
+        raise UsageError(
+            f"method {recipe.method} trains many networks, not one: see tithe compare --methods {recipe.method}, or "
+            "tithe tune --method dense --tune width,depth."
+        )
+    return recipe

@@ -43,6 +43,10 @@ class Tick:
     epoch_ended: bool = False
 
 
+class StoppedEarly(Exception):
+    """Raised by who is asked before an epoch: enough was seen of this run. No error; the last checkpoint stays."""
+
+
 class Training:
     """One half of a run: a network, its data and recipe, and everything that grows while it trains."""
 
@@ -56,6 +60,7 @@ class Training:
         identity: dict[str, Any],
         watch: Callable[[Tick], None],
         rates: Rates | None = None,
+        before_epoch: "Callable[[Training], None]" = lambda training: None,
     ) -> None:
         self.half = half
         self.network = network
@@ -64,6 +69,7 @@ class Training:
         self.folder = folder
         self.identity = identity
         self.watch = watch
+        self.before_epoch = before_epoch
         self.timetable = timetable(recipe, len(dataset.y_train))
         self.normalise = normalisation(dataset.x_train)
         self.epoch = 0
@@ -81,6 +87,7 @@ class Training:
 
         Raises:
             Diverged: the loss is no longer finite; the last checkpoint stays.
+            StoppedEarly: `before_epoch` wants no more of it.
             UsageError: a checkpoint is damaged or cannot be written.
         """
         self._resume()
@@ -88,6 +95,7 @@ class Training:
             if self.step == 0:
                 self._prepare()
             while self.epoch < self.recipe.epochs:
+                self.before_epoch(self)
                 self._run_epoch()
 
     def _run_epoch(self) -> None:
@@ -157,7 +165,7 @@ class Training:
         """One optimizer step; the loss and how many of the batch were classified rightly."""
         self.step += 1
         for group in self.network.optimizer.param_groups:
-            group["lr"] = self._lr()
+            group["lr"] = self._lr() * group.get("lr_scale", 1.0)
         situation = (len(labels), int(self.network.scouting))
         with self.flop.counted(self.network.nnz(), situation):
             return self._learn(x, labels, epoch)

@@ -12,7 +12,7 @@ import tithe
 from tithe.methods import Entry, find
 from tithe.methods.base import Method
 from tithe.nn import sparse_layers
-from tithe.train import models
+from tithe.train import carried, models
 from tithe.train.data import Dataset
 from tithe.train.recipe import Recipe, timetable
 
@@ -47,7 +47,7 @@ def sparse_network(recipe: Recipe, dataset: Dataset) -> Network:
     entry = find(recipe.method)
     _, logical = count_weights(model)
     _as_it_starts(entry, recipe, model)
-    optimizer = optimizer_for(recipe, model.parameters())
+    optimizer = optimizer_for(recipe, carried.parameters(recipe, model, dataset))
     method = _method(entry, recipe, len(dataset.y_train), model, optimizer)
     return Network(model, optimizer, method, logical)
 
@@ -78,7 +78,7 @@ def _method(entry: Entry, recipe: Recipe, n_train: int, model: nn.Module, optimi
 def dense_network(recipe: Recipe, dataset: Dataset) -> Network:
     """The same network from the same seed, without `sparsify` and without a method."""
     model = dense_model(recipe, dataset)
-    return Network(model, optimizer_for(recipe, model.parameters()), None)
+    return Network(model, optimizer_for(recipe, carried.parameters(recipe, model, dataset)), None)
 
 
 def sparse_model(recipe: Recipe, dataset: Dataset) -> nn.Module:

@@ -44,6 +44,8 @@ class Recipe:
     seed: int = 0
     threads: int | None = None  # None: torch's own choice
     compare: Literal["dense", "none"] = "dense"
+    validation: float = 0.0  # fraction of the training examples that is held out and takes the test set's place
+    supar: str | None = None  # the network for which `lr` was tuned: dense, MODEL or MODEL@DENSITY; None: this one
 
     def __post_init__(self) -> None:
         for check in _CHECKS:
@@ -146,6 +148,14 @@ def _check_rate(recipe: Recipe) -> None:
         )
 
 
+def _check_validation(recipe: Recipe) -> None:
+    if not 0 <= recipe.validation < 1:
+        raise UsageError(
+            f"validation {recipe.validation:g} is not possible: it is the fraction of the training examples that is "
+            "held out, 0 or more and less than 1; 0.1 is a good start."
+        )
+
+
 def _check_words(recipe: Recipe) -> None:
     _check_choice("augment", recipe.augment, ("none", "crop-flip"))
     _check_choice("compare", recipe.compare, ("dense", "none"))
@@ -156,4 +166,7 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise UsageError(f"{name} {value!r} is not known: choose one of {', '.join(allowed)}.")
 
 
-_CHECKS = (_check_density, _check_budget, _check_whole_numbers, _check_optimizer, _check_rate, _check_words)
+_CHECKS = (
+    *(_check_density, _check_budget, _check_whole_numbers, _check_optimizer, _check_rate, _check_validation),
+    _check_words,
+)

@@ -24,8 +24,9 @@ def record(run: Run) -> None:
         warnings.warn(f"the {run.half} half is {run.status}, but it is not in the ledger: {error}", stacklevel=2)
 
 
-def row(uid: str, training: Training, plan: dict[str, Any] | None = None) -> Run:
-    """What the ledger keeps of one half, as far as it came; `plan` is predicted beside measured."""
+def row(uid: str, training: Training, plan: dict[str, Any] | None = None, ended: str = "diverged") -> Run:
+    """What the ledger keeps of one half, as far as it came; `plan` is predicted beside measured, `ended` is what
+    became of it where it is not finished."""
     recipe, dataset = training.recipe, training.dataset
     nnz, logical = training.network.weights()
     bill = training.spending.bill()
@@ -36,7 +37,7 @@ def row(uid: str, training: Training, plan: dict[str, Any] | None = None) -> Run
         run=uid,
         half=training.half,
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        status="finished" if finished else "diverged",
+        status="finished" if finished else ended,
         data=dataset.name,
         model=recipe.model,
         method=recipe.method if training.half == "sparse" else "dense",

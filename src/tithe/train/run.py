@@ -17,9 +17,9 @@ from tithe.errors import Diverged, UsageError
 from tithe.report import curves, first_layer
 from tithe.train import data, planning, recording
 from tithe.train.batches import check_augmentation
-from tithe.train.defaults import complete
+from tithe.train.defaults import complete, of_one_network
 from tithe.train.files import write_json
-from tithe.train.loop import Tick, Training
+from tithe.train.loop import StoppedEarly, Tick, Training
 from tithe.train.network import Network, dense_network, sparse_network
 from tithe.train.outdir import REPORT, claimed, recorded
 from tithe.train.recipe import Recipe
@@ -30,7 +30,7 @@ DEFAULT_DATA = "digits"
 NOT_IDENTITY = ("threads", "compare")
 """What may differ between a run and its continuation: it does not change what a network learns from a batch. (Other
 threads may change the last bits of the dense half.)"""
-LATER = {"bf16": False, "remove_dead": False}
+LATER = {"bf16": False, "remove_dead": False, "validation": 0.0, "supar": None}
 """Fields that recipes did not always have, and what they were then: left out of the identity while they are that, so
 that older checkpoints go on."""
 
@@ -56,6 +56,7 @@ def run(
     watch: Callable[[Tick], None] = lambda tick: None,
     watch_download: data.Progress | None = None,
     trained: Callable[[Training], None] = lambda training: None,
+    before_epoch: Callable[[Training], None] = lambda training: None,
 ) -> dict[str, Any]:
     """Do the job, or what is left of it; the report, as written to `report.json`.
 
@@ -64,10 +65,12 @@ def run(
         watch: called a few times a second while a network trains, and after each epoch.
         watch_download: called with file name, bytes done and bytes in all while a file is fetched.
         trained: called with each half when it is trained, before `report.json` says that the run is finished.
+        before_epoch: called with each half before each of its epochs; it may raise StoppedEarly.
 
     Raises:
         UsageError: something in the job is not possible. Nothing has been written.
         Diverged: a loss is no longer finite. The last checkpoint stays.
+        StoppedEarly: from `before_epoch`. The run can be gone on with.
     """
     Rates.on(PROCESSOR, **job.rates)  # says what is wrong with them before anything is done
     record = recorded(job.out, job.resume)
@@ -78,7 +81,7 @@ def run(
             return finished
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
-    dataset, source = _load(job, record, watch_download)
+    dataset, source = _load(job, record, recipe.validation, watch_download)
     recipe = recipe.for_input(tuple(dataset.x_train.shape[1:]))
     check_augmentation(recipe, tuple(dataset.x_train.shape[1:]))
     sparse = sparse_network(
@@ -89,11 +92,11 @@ def run(
     start = {"format": FORMAT, "tithe": tithe.__version__, "uid": uid, "data": source, "recipe": plain(recipe)}
     start["plan"] = plan
     with claimed(job.out, start):
-        halves = {"sparse": _train("sparse", sparse, dataset, recipe, job, start, watch, trained)}
+        halves = {"sparse": _train("sparse", sparse, dataset, recipe, job, start, watch, trained, before_epoch)}
         del sparse  # its memory is not the dense half's
         if recipe.compare == "dense":
             dense = dense_network(recipe, dataset)
-            halves["dense"] = _train("dense", dense, dataset, recipe, job, start, watch, trained)
+            halves["dense"] = _train("dense", dense, dataset, recipe, job, start, watch, trained, before_epoch)
         return _finish(job, report(dataset, recipe, halves["sparse"], halves.get("dense"), plan))
 
 
@@ -106,13 +109,15 @@ def _train(
     start: dict[str, Any],
     watch: Callable[[Tick], None],
     trained: Callable[[Training], None],
+    before_epoch: Callable[[Training], None],
 ) -> dict[str, Any]:
-    rates = Rates.on(PROCESSOR, **job.rates)
-    training = Training(half, network, dataset, recipe, job.out / half, identity(half, recipe, dataset), watch, rates)
+    rates, whose = Rates.on(PROCESSOR, **job.rates), identity(half, recipe, dataset)
+    training = Training(half, network, dataset, recipe, job.out / half, whose, watch, rates, before_epoch)
     try:
         training.run()
-    except Diverged:
-        _record(start["uid"], training, job, None)
+    except (Diverged, StoppedEarly) as end:
+        training.spending.note(training.flop.total)  # an epoch that was not finished is paid for too
+        _record(start["uid"], training, job, None, "diverged" if isinstance(end, Diverged) else "stopped")
         raise
     trained(training)
     against_plan = planning.checked(start["plan"], training)
@@ -124,9 +129,11 @@ def _plan(job: Job, recipe: Recipe, dataset: data.Dataset) -> dict[str, Any] | N
     return planning.before_training(recipe, dataset, job.rates) if job.plan else None
 
 
-def _record(uid: str, training: Training, job: Job, against_plan: dict[str, Any] | None) -> None:
+def _record(
+    uid: str, training: Training, job: Job, against_plan: dict[str, Any] | None, ended: str = "diverged"
+) -> None:
     if job.ledger:
-        recording.record(recording.row(uid, training, against_plan))
+        recording.record(recording.row(uid, training, against_plan, ended))
 
 
 def identity(half: str, recipe: Recipe, dataset: data.Dataset) -> dict[str, Any]:
@@ -142,7 +149,7 @@ def identity(half: str, recipe: Recipe, dataset: data.Dataset) -> dict[str, Any]
 def _recipe(job: Job, record: dict[str, Any] | None) -> Recipe:
     """A new run's recipe, or the recorded one if nothing that was given contradicts it."""
     if record is None:
-        return complete(job.data or DEFAULT_DATA, job.recipe)
+        return of_one_network(complete(job.data or DEFAULT_DATA, job.recipe))
     try:
         recipe = Recipe(**(record["recipe"] | {"lr_drops": tuple(record["recipe"]["lr_drops"])}))
     except (TypeError, KeyError) as error:
@@ -160,9 +167,12 @@ def _recipe(job: Job, record: dict[str, Any] | None) -> Recipe:
 
 
 def _load(
-    job: Job, record: dict[str, Any] | None, watch_download: data.Progress | None
+    job: Job, record: dict[str, Any] | None, validation: float, watch_download: data.Progress | None
 ) -> tuple[data.Dataset, dict[str, Any]]:
-    """The data and where they came from; on resume they must be those the run was started with."""
+    """The data and where they came from; on resume they must be those the run was started with.
+
+    Where a part of the training set is held out, it takes the test set's place.
+    """
     before = record["data"] if record is not None else {}
     spec = job.data or before.get("spec") or DEFAULT_DATA
     data_dir = job.data_dir or (Path(before["data_dir"]) if before.get("data_dir") else None)
@@ -173,7 +183,8 @@ def _load(
             "folder with --out."
         )
     where = str(data_dir.absolute()) if data_dir is not None else None
-    return dataset, {"spec": spec, "data_dir": where, "sha256": dataset.sha256}
+    source = {"spec": spec, "data_dir": where, "sha256": dataset.sha256}
+    return (data.held_out(dataset, validation) if validation else dataset), source
 
 
 def _finished(out: Path, recipe: Recipe) -> dict[str, Any] | None:

@@ -1,0 +1,1 @@
+"""Hyper-parameters, widths and depths found by Optuna, with every trial paid for in the bill."""
