@@ -50,6 +50,7 @@ def test_the_readmes_two_commands_use_the_constraints() -> None:
     [
         *["tithe", "tithe.nn.linear", "tithe.train.data.catalog", "tithe.bench.rows", "tithe.report.drawing"],
         *["tithe.cost.meter", "tithe.cost.plan", "tithe.cost.size", "tithe.train.data.sizes", "tithe.compare.budget"],
+        "tithe.studies.verdict",
     ],
 )
 def test_docstring_examples_run(name: str) -> None:

@@ -17,6 +17,7 @@ VERBS = {
     "plan": "tithe.cli.plan",
     "forecast": "tithe.cli.forecast",
     "compare": "tithe.cli.compare",
+    "study": "tithe.cli.study",
     "report": "tithe.cli.report",
     "runs": "tithe.cli.runs",
     "bench": "tithe.cli.bench",
