@@ -23,6 +23,7 @@ Studies:
 Examples:
   tithe study theory
   tithe study theory --quick --json
+  tithe study sparse-momentum --data-dir data/mnist --density 0.05 --methods sparse-momentum,set,dense --processes 2
 
 \b
 A study is a folder: study.json with every figure, a CSV file for each table, pictures. The same command again goes on
@@ -42,6 +43,13 @@ intervals leave it open; all three are results, so the exit status is 0. 2 bad i
 @click.option(
     "--published", type=click.Path(path_type=Path), help="Folder with the published tables to work out again."
 )
+@click.option("--model", multiple=True, metavar="A,B,...", help="Networks as in tithe train.  [default: the study's]")
+@click.option("--methods", multiple=True, metavar="A,B,...", help="Methods as in tithe compare.")
+@click.option("--density", multiple=True, metavar="D,...", help="Densities as in tithe compare.")
+@click.option("--epochs", type=int, help="Of each training.")
+@click.option("--inferences", type=float, help="Uses of the network in the total cost.")
+@click.option("--processes", type=int, help="Trainings at a time; times are then no longer those of one alone.")
+@click.option("--threads", type=int, help="CPU threads of each training.")
 @click.option("--json", "as_json", is_flag=True, help="Print study.json on stdout, nothing else.")
 def command(name: str, out: Path | None, quick: bool, as_json: bool, **options: Any) -> None:
     """Measure a published claim again, and say whether it holds.
@@ -51,10 +59,14 @@ def command(name: str, out: Path | None, quick: bool, as_json: bool, **options: 
     _check_options(name, options)
     import torch  # noqa: F401  # before tithe's kernels: both must use torch's OpenMP
 
+    from tithe.cli.compare import numbers
     from tithe.cli.compare_progress import watching
+    from tithe.compare.run import names
     from tithe.studies.run import run
     from tithe.studies.study import Asked
 
+    lists = {option: names(options[option]) for option in ("model", "methods", "density")}
+    options |= lists | {"density": numbers(lists["density"])}
     asked = Asked(name, out or DEFAULT_OUT / name, quick, **options)
     with _explained(), watching() as watch:
         content = run(asked, watch)

@@ -27,10 +27,22 @@ class Entry:
         return importlib.import_module(self.home).study(asked, kept)
 
 
+_TRAINS = ("seeds", "data", "data_dir", "download", "methods", "epochs", "processes", "threads")
+
 STUDIES = {
     "theory": Entry(
         "tithe.studies.theory",
         "a linear model k times better takes k^2 the data and k^4 the compute",
+        ("seeds",),
+    ),
+    "sparse-momentum": Entry(
+        "tithe.studies.sparse_momentum",
+        "sparse momentum reaches its published accuracy, and that of SET, DSR, RigL, SNIP and nearly dense training",
+        (*_TRAINS, "model", "density"),
+    ),
+    "vanishing": Entry(
+        "tithe.studies.vanishing",
+        "gradients vanish through depth without skip connections; sparse layers need weights drawn per neuron",
         ("seeds",),
     ),
 }

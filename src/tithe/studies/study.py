@@ -27,6 +27,13 @@ class Asked:
     data_dir: Path | None = None
     download: bool = False
     published: Path | None = None  # folder with published tables
+    model: tuple[str, ...] = ()  # what follows is for studies that train networks
+    methods: tuple[str, ...] = ()
+    density: tuple[float, ...] = ()
+    epochs: int | None = None
+    inferences: float | None = None
+    processes: int | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
