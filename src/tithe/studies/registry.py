@@ -35,6 +35,11 @@ STUDIES = {
         "a linear model k times better takes k^2 the data and k^4 the compute",
         ("seeds",),
     ),
+    "tactics": Entry(
+        "tithe.studies.tactics",
+        "pruning, penalties and search make networks cheaper to use, only sparse from scratch cheaper to train",
+        (*_TRAINS, "model", "density", "inferences"),
+    ),
     "sparse-momentum": Entry(
         "tithe.studies.sparse_momentum",
         "sparse momentum reaches its published accuracy, and that of SET, DSR, RigL, SNIP and nearly dense training",

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from tithe.compare.execute import DIVERGED, Spec, Watch, execute, read
+from tithe.compare.result import Cell
 from tithe.compare.tactics import Tactic, combined, possible
 from tithe.cost.hardware import cores
 from tithe.errors import UsageError
@@ -80,54 +81,84 @@ class Trained:
         return 1.0 if self.tactic.density is None else self.tactic.density
 
 
+Cells = list[tuple[Grid, Cell]]
+
+
+def cells(
+    grids: Sequence[Grid], datasets: Mapping[str, Dataset], out: Path, processes: int, threads: int | None
+) -> tuple[Cells, dict[str, str]]:
+    """Each tactic with its runs, and why others are left out.
+
+    Raises:
+        UsageError: something is not possible.
+    """
+    if processes > 1 and threads is None:
+        threads = max(1, cores() // processes)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    found: Cells = []
+    left_out: dict[str, str] = {}
+    for grid in grids:
+        tactics, missing = grid.tactics(datasets[grid.data])
+        left_out |= {f"{name} of {grid.model}": reason for name, reason in missing.items()}
+        for tactic in tactics:
+            specs = tuple(grid.spec(tactic, seed, out, threads) for seed in range(grid.seeds))
+            found.append((grid, Cell(tactic, grid.epochs, specs)))
+    return found, left_out
+
+
+def run(todo: Cells, datasets: Mapping[str, Dataset], processes: int, watch: Watch) -> None:
+    """Train what is missing, seed by seed.
+
+    Raises:
+        UsageError: a finished run is another one than what is asked for.
+    """
+    for _, cell in todo:
+        make_folder(cell.specs[0].folder.parent)
+    longest = max(len(cell.specs) for _, cell in todo)
+    by_seed = [cell.specs[seed] for seed in range(longest) for _, cell in todo if seed < len(cell.specs)]
+    execute("runs", by_seed, processes, watch)
+    for grid, cell in todo:
+        for spec in _finished(cell):
+            _check(read(spec), spec, datasets[grid.data])
+
+
 def train(
     grids: Sequence[Grid], datasets: Mapping[str, Dataset], out: Path, processes: int, threads: int | None, watch: Watch
 ) -> tuple[list[Trained], dict[str, str]]:
     """Train what is missing, seed by seed; tactics with a finished run, and why others are left out.
 
     Raises:
-        UsageError: something is not possible, or the folder holds runs on other data.
+        UsageError: something is not possible, or the folder holds other runs.
     """
-    if processes > 1 and threads is None:
-        threads = max(1, cores() // processes)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    cells: list[tuple[Grid, Tactic, list[Spec]]] = []
-    left_out: dict[str, str] = {}
-    for grid in grids:
-        tactics, missing = grid.tactics(datasets[grid.data])
-        left_out |= {f"{name} of {grid.model}": reason for name, reason in missing.items()}
-        cells += [(grid, t, [grid.spec(t, seed, out, threads) for seed in range(grid.seeds)]) for t in tactics]
-    for _, _, specs in cells:
-        make_folder(specs[0].folder.parent)
-    longest = max(grid.seeds for grid in grids)
-    todo = [specs[seed] for seed in range(longest) for _, _, specs in cells if seed < len(specs)]
-    execute("runs", todo, processes, watch)
-    found = [_trained(grid, tactic, specs, datasets[grid.data]) for grid, tactic, specs in cells]
+    todo, left_out = cells(grids, datasets, out, processes, threads)
+    run(todo, datasets, processes, watch)
+    found = [_trained(grid, cell) for grid, cell in todo]
     left_out |= {f"{t.tactic.name} of {t.model}": "every run diverged" for t in found if not t.accuracy}
     return [each for each in found if each.accuracy], left_out
 
 
-def _trained(grid: Grid, tactic: Tactic, specs: Sequence[Spec], dataset: Dataset) -> Trained:
-    diverged = [spec for spec in specs if (spec.folder / DIVERGED).exists()]
-    reports = [_checked(read(spec), spec, dataset) for spec in specs if spec not in diverged]
-    halves = [report["sparse"] for report in reports]
+def _finished(cell: Cell) -> list[Spec]:
+    return [spec for spec in cell.specs if not (spec.folder / DIVERGED).exists()]
+
+
+def _trained(grid: Grid, cell: Cell) -> Trained:
+    halves = [read(spec)["sparse"] for spec in _finished(cell)]
     return Trained(
         grid.model,
-        tactic,
-        grid.epochs,
+        cell.tactic,
+        cell.epochs,
         tuple(100 * half["accuracy"] for half in halves),
         statistics.fmean(half["training_flop"] for half in halves) if halves else 0.0,
         statistics.fmean(half["seconds"] for half in halves) if halves else 0.0,
-        len(diverged),
+        len(cell.specs) - len(halves),
     )
 
 
-def _checked(report: dict[str, Any], spec: Spec, dataset: Dataset) -> dict[str, Any]:
+def _check(report: Mapping[str, Any], spec: Spec, dataset: Dataset) -> None:
     if report["data"]["sha256"] != dataset.sha256:
         raise UsageError(f"{spec.folder} holds a run on other data than {dataset.name}; choose another --out.")
     for name, value in spec.recipe.items():
         had = report["recipe"][name]
         if name != "threads" and had != (list(value) if isinstance(value, tuple) else value):
             raise UsageError(f"{spec.folder} holds a run with {name} {had}, not {value}; choose another --out.")
-    return report
