@@ -46,8 +46,8 @@ FROM = 0.05  # the density from which it is said to be near the dense network
 def study(asked: Asked, kept: Kept) -> Study:
     """Train what is missing and judge it."""
     grids, dataset = _grids(asked)
-    threads, processes = asked.threads, asked.processes or 1
-    found, left_out = train(grids, {grids[0].data: dataset}, asked.out, processes, threads, kept.watch)
+    datasets = {grids[0].data: dataset}
+    found, left_out = train(grids, datasets, asked.out, asked.processes, asked.threads, kept.watch)
     claims = judged(found, grids[0].data, len(dataset.y_test))
     pictures = [
         draw(_of(found, grid.model), published(grid.data, grid.model), claims, asked.out / _picture(grid.model, grids))
@@ -74,7 +74,8 @@ def _grids(asked: Asked) -> tuple[list[Grid], Dataset]:
     grids = []
     for model in models:
         options = dict(RECIPES.get(model, {})) if name == "mnist" else {}
-        epochs = asked.epochs or (QUICK_EPOCHS if quick else options.get("epochs") or complete(name, {}).epochs)
+        usual = QUICK_EPOCHS if quick else options.get("epochs", complete(name, {}).epochs)
+        epochs = usual if asked.epochs is None else asked.epochs
         grids.append(Grid(name, asked.data_dir, model, options | {"epochs": epochs}, methods, densities, seeds))
     return grids, dataset
 

@@ -67,7 +67,7 @@ def study(asked: Asked, kept: Kept) -> Study:
 def compared(asked: Asked, name: str, dataset: Dataset, kept: Kept) -> dict[str, Any]:
     """What `tithe compare` says of the tactics on one data set."""
     grids = _grids(asked, name, dataset)
-    datasets, processes = {name: dataset}, asked.processes or 1
+    datasets, processes = {name: dataset}, 1 if asked.processes is None else asked.processes
     todo, left_out = trained.cells(grids, datasets, asked.out, processes, asked.threads)
     trained.run(todo, datasets, processes, kept.watch)
     found: list[Cell] = [cell for _, cell in todo]
@@ -93,7 +93,8 @@ def _grids(asked: Asked, name: str, dataset: Dataset) -> list[Grid]:
     quick = asked.quick
     default = complete(name, {}).for_input(tuple(dataset.x_train.shape[1:]))
     model = (asked.model or (QUICK_MODEL if quick else default.model or "",))[0]
-    epochs = asked.epochs or (QUICK_EPOCHS if quick else default.epochs)
+    usual = QUICK_EPOCHS if quick else default.epochs
+    epochs = usual if asked.epochs is None else asked.epochs
     methods = asked.methods or tuple(method for method in WANTED if method in METHODS)
     methods = methods if DENSE in methods else (DENSE, *methods)
     densities = asked.density or (QUICK_DENSITY if quick else DENSITY,)

@@ -17,6 +17,7 @@ from tithe.cost.hardware import cores
 from tithe.errors import UsageError
 from tithe.train.data import Dataset
 from tithe.train.files import make_folder
+from tithe.train.recipe import Recipe
 
 RUNS = "runs"
 
@@ -92,9 +93,12 @@ def cells(
     Raises:
         UsageError: something is not possible.
     """
+    if processes < 1:
+        raise UsageError(f"--processes {processes} is not possible: give 1 or more.")
     if processes > 1 and threads is None:
         threads = max(1, cores() // processes)
     if threads is not None:
+        Recipe(model=None, threads=threads)  # says what is wrong with them
         torch.set_num_threads(threads)
     found: Cells = []
     left_out: dict[str, str] = {}
@@ -124,13 +128,19 @@ def run(todo: Cells, datasets: Mapping[str, Dataset], processes: int, watch: Wat
 
 
 def train(
-    grids: Sequence[Grid], datasets: Mapping[str, Dataset], out: Path, processes: int, threads: int | None, watch: Watch
+    grids: Sequence[Grid],
+    datasets: Mapping[str, Dataset],
+    out: Path,
+    processes: int | None,
+    threads: int | None,
+    watch: Watch,
 ) -> tuple[list[Trained], dict[str, str]]:
     """Train what is missing, seed by seed; tactics with a finished run, and why others are left out.
 
     Raises:
         UsageError: something is not possible, or the folder holds other runs.
     """
+    processes = 1 if processes is None else processes
     todo, left_out = cells(grids, datasets, out, processes, threads)
     run(todo, datasets, processes, watch)
     found = [_trained(grid, cell) for grid, cell in todo]
