@@ -28,6 +28,11 @@ class Entry:
 
 
 STUDIES = {
+    "expert-or-flexible": Entry(
+        "tithe.studies.expert_or_flexible",
+        "an expert's features win with little data, a flexible model given all with much, for more compute",
+        ("seeds", "data"),
+    ),
     "theory": Entry(
         "tithe.studies.theory",
         "a linear model k times better takes k^2 the data and k^4 the compute",
