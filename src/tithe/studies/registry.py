@@ -38,6 +38,11 @@ STUDIES = {
         "a linear model k times better takes k^2 the data and k^4 the compute",
         ("seeds",),
     ),
+    "new-test-set": Entry(
+        "tithe.studies.new_test_set",
+        "a small shift of the test set costs accuracy, and sparse networks lose more",
+        ("seeds", "data", "data_dir", "download", "published"),
+    ),
 }
 """Name -> study, in the order of help."""
 
