@@ -1,4 +1,4 @@
-"""`expert-or-flexible`: verdicts that can say both, contenders that see what they may, tables that are read or refused."""
+"""`expert-or-flexible`: verdicts that can say both, contenders that see what they may, tables read or refused."""
 
 from __future__ import annotations
 

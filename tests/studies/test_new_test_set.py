@@ -114,7 +114,10 @@ def written(folder: Path, old: list[float], new: list[float], name: str = "model
 def test_published_tables_are_judged_by_their_numbers(tmp_path):
     old = np.linspace(60, 90, 30)
     noise = np.random.default_rng(0).normal(0, 0.1, 30)
-    for new, expected in ((1.2 * old - 30 + noise, ["holds", "holds"]), (0.8 * old + 11 + noise, ["does not hold"] * 2)):
+    for new, expected in (
+        (1.2 * old - 30 + noise, ["holds", "holds"]),
+        (0.8 * old + 11 + noise, ["does not hold"] * 2),
+    ):
         found = published_drop.read(written(tmp_path, old.tolist(), new.tolist()))
         assert [claim.verdict for claim in published_drop.claims(found)] == expected
 

@@ -23,6 +23,8 @@ Studies:
 Examples:
   tithe study theory
   tithe study theory --quick --json
+  tithe study expert-or-flexible --data madelon.npz --data ALLAML.mat
+  tithe study new-test-set --data digits --data mnist --data-dir ~/data --published timm/results
 
 \b
 A study is a folder: study.json with every figure, a CSV file for each table, pictures. The same command again goes on
