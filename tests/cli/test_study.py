@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 
+import numpy as np
+
 from cli.command import Tithe
 
 
@@ -49,3 +51,34 @@ def test_bad_input_is_refused(tithe: Tithe, tmp_path):
 
 def test_help_lists_the_studies(tithe: Tithe):
     assert "theory" in tithe("study", "--help").stdout
+
+
+def test_a_study_without_its_data_says_where_they_are(tithe: Tithe, tmp_path):
+    out = ["--out", tmp_path / "s", "--quick"]
+    tabular = tithe("study", "expert-or-flexible", "--data", tmp_path / "madelon.npz", *out)
+    assert tabular.refused("madelon.npz does not exist", "scikit-feature")
+    published = tithe("study", "new-test-set", "--published", tmp_path, *out)
+    assert published.refused("results-imagenet.csv", "github.com/huggingface/pytorch-image-models")
+    images = tithe("study", "new-test-set", "--data", "mnist", "--data-dir", tmp_path, *out)
+    assert images.refused("mnist is not in", "--download")
+    assert tithe("study", "new-test-set", "--data", "digit", *out).refused("did you mean digits")
+
+
+def test_a_table_is_no_set_of_images(tithe: Tithe, tmp_path):
+    x, y = np.zeros((8, 3)), np.arange(8) % 2
+    np.savez(tmp_path / "t.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    outcome = tithe("study", "new-test-set", "--data", tmp_path / "t.npz", "--out", tmp_path / "s")
+    assert outcome.refused("[3]", "images")
+
+
+def test_a_killed_study_repeats_no_network(tithe: Tithe, tmp_path):
+    words = ["study", "new-test-set", "--quick", "--out", tmp_path / "s", "--json"]
+    first = tithe(*words)
+    assert first.status == 0, first
+    measured = tmp_path / "s" / "measured.jsonl"
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "s" / "runs").rglob("*")}
+    measured.write_text("".join(measured.read_text().splitlines(keepends=True)[:2]))
+    again = tithe(*words)
+    assert "6 networks, 2 of them done already" in again.stderr
+    assert again.stdout == first.stdout
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "s" / "runs").rglob("*")} == stamps

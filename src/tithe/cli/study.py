@@ -24,6 +24,8 @@ Examples:
   tithe study theory
   tithe study theory --quick --json
   tithe study sparse-momentum --data-dir data/mnist --density 0.05 --methods sparse-momentum,set,dense --processes 2
+  tithe study expert-or-flexible --data madelon.npz --data ALLAML.mat
+  tithe study new-test-set --data digits --data mnist --data-dir ~/data --published timm/results
 
 \b
 A study is a folder: study.json with every figure, a CSV file for each table, pictures. The same command again goes on

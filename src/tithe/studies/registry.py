@@ -30,11 +30,6 @@ class Entry:
 _TRAINS = ("seeds", "data", "data_dir", "download", "methods", "epochs", "processes", "threads")
 
 STUDIES = {
-    "theory": Entry(
-        "tithe.studies.theory",
-        "a linear model k times better takes k^2 the data and k^4 the compute",
-        ("seeds",),
-    ),
     "tactics": Entry(
         "tithe.studies.tactics",
         "pruning, penalties and search make networks cheaper to use, only sparse from scratch cheaper to train",
@@ -44,6 +39,21 @@ STUDIES = {
         "tithe.studies.sparse_momentum",
         "sparse momentum reaches its published accuracy, and that of SET, DSR, RigL, SNIP and nearly dense training",
         (*_TRAINS, "model", "density"),
+    ),
+    "expert-or-flexible": Entry(
+        "tithe.studies.expert_or_flexible",
+        "an expert's features win with little data, a flexible model given all with much, for more compute",
+        ("seeds", "data"),
+    ),
+    "theory": Entry(
+        "tithe.studies.theory",
+        "a linear model k times better takes k^2 the data and k^4 the compute",
+        ("seeds",),
+    ),
+    "new-test-set": Entry(
+        "tithe.studies.new_test_set",
+        "a small shift of the test set costs accuracy, and sparse networks lose more",
+        ("seeds", "data", "data_dir", "download", "published"),
     ),
     "vanishing": Entry(
         "tithe.studies.vanishing",

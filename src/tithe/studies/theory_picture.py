@@ -15,7 +15,7 @@ from tithe.report.drawing import DENSE, INK, PALETTE, SMALL, TEXT
 from tithe.studies.headline import headline
 from tithe.studies.study import Claim
 
-NAMES = {"fixed": "32 parameters", "growing": "2n parameters, lasso", "filled": "n/2 parameters"}
+NAMES = {"fixed": "32 parameters", "growing": "2n parameters,\nlasso", "filled": "n/2 parameters"}
 COLOURS = dict(zip(NAMES, PALETTE, strict=False))
 DASHED = (0, (4, 2.5))
 
@@ -59,7 +59,7 @@ def _name(axes: Axes, curves: Mapping[str, Sequence[Any]]) -> None:
     ends = sorted((float(_means(seeds, "flop")[1][-1]), model) for model, seeds in curves.items())
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = [to_axes.transform((axes.get_xlim()[0], end))[1] for end, _ in ends]
-    for height, (_, model) in zip(drawing.spread(heights, 0.07), ends, strict=True):
+    for height, (_, model) in zip(drawing.spread(heights, 0.1), ends, strict=True):
         axes.text(
             1.03, height, NAMES[model], transform=axes.transAxes, va="center", fontsize=SMALL, color=COLOURS[model]
         )

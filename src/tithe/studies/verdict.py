@@ -61,3 +61,17 @@ def mean(values: Sequence[float], unit: str, source: str = "", how: How = "measu
     if ends is None:
         return Figure(value, unit, how, source=source)
     return Figure(value, unit, how, min(ends[0], value), max(ends[1], value), source)  # rounding
+
+
+def says(figure: Figure) -> str:
+    """2.03 [1.98, 2.08]."""
+    if not figure.has_interval:
+        return f"{figure.value:.3g}"
+    return f"{figure.value:.3g} [{figure.least:.3g}, {figure.most:.3g}]"
+
+
+def ends(figure: Figure) -> dict[str, float | None]:
+    """Value and ends of the interval by the ends of their columns' names; None where they are not finite."""
+    if not math.isfinite(figure.value):
+        return {"": None, "_low": None, "_high": None}
+    return {"": figure.value, "_low": figure.low, "_high": figure.high}
