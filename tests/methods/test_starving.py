@@ -101,7 +101,9 @@ def test_a_small_gradient_has_a_size() -> None:
     assert rms(torch.full((7,), 1e-30)) == pytest.approx(1e-30)
 
 
-def test_tithe_train_says_so(tmp_path: Path) -> None:
-    recipe = {"model": "mlp:" + "-".join(["32"] * 20), "density": 0.3, "epochs": 1, "compare": "none", "threads": 1}
+@pytest.mark.parametrize("method", ["sparse-momentum", "dense"])
+def test_tithe_train_says_so(tmp_path: Path, method: str) -> None:
+    recipe = {"model": "mlp:" + "-".join(["32"] * 20), "density": 0.3, "epochs": 1}
+    recipe |= {"method": method, "compare": "none", "threads": 1}
     with pytest.warns(UserWarning, match="layer 'fc1', 'fc2', 'fc3' and .* starves"):
         run(Job(tmp_path / "run", "digits", recipe=recipe, ledger=False, plan=False, pictures=False))

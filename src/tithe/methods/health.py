@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tithe.nn.layer import SparseLayer
 
@@ -27,10 +27,15 @@ def all_finite(layers: Mapping[str, SparseLayer]) -> bool:
 
 
 class Watch:
-    """Warns of layers that no gradient reaches, or hardly any, in the first steps and in those after a rewiring."""
+    """Warns of layers that no gradient reaches, or hardly any, in the first steps and in those after a rewiring.
 
-    def __init__(self, layers: Mapping[str, SparseLayer]) -> None:
-        self._layers = layers
+    Args:
+        layers: by name.
+        weights: what the parameter is called that holds their weights: "weight" for torch's own layers.
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Module], weights: str = "values") -> None:
+        self._layers, self._weights = layers, weights
         self._told: set[str] = set()  # starving layers, each named once
         self.anew()
 
@@ -39,16 +44,18 @@ class Watch:
         self._watched = 0
         self._felt: dict[str, float] = {}  # the largest root mean square of the layer's gradient
 
-    def step(self, step: int, advice: str) -> None:
-        """Look at the gradients of one step; `advice` says what helps where the network is cut through."""
+    def step(self, step: int, advice: str = "") -> None:
+        """Look at the gradients of one step; `advice` says what helps where sparse layers are cut through."""
         if self._watched == WATCH_STEPS:
             return
         for name, layer in self._layers.items():
-            if layer.values.grad is not None:
-                self._felt[name] = max(rms(layer.values.grad), self._felt.get(name, 0.0))
+            gradient = getattr(layer, self._weights).grad
+            if gradient is not None:
+                self._felt[name] = max(rms(gradient), self._felt.get(name, 0.0))
         self._watched += 1
         if self._watched == WATCH_STEPS:
-            self._warn_of_silent(step, advice)
+            if advice:
+                self._warn_of_silent(step, advice)
             self._warn_of_starving(step)
 
     def _warn_of_silent(self, step: int, advice: str) -> None:

@@ -22,7 +22,7 @@ from tithe.studies.published_accuracy import SOURCE, published
 from tithe.studies.sparse_momentum_picture import draw
 from tithe.studies.study import Asked, Claim, Column, Study, Table
 from tithe.studies.trained import Grid, Trained, train
-from tithe.studies.verdict import mean
+from tithe.studies.verdict import ends, mean, says
 from tithe.train import data
 from tithe.train.data import Dataset
 from tithe.train.defaults import complete
@@ -39,6 +39,7 @@ SEEDS = 3
 QUICK_DATA, QUICK_MODEL, QUICK_SEEDS = "digits", "mlp:300-100", 2
 QUICK_DENSITIES, QUICK_METHODS, QUICK_EPOCHS = (0.05, 0.2), (SUBJECT, "set", DENSE), 6
 AS_GOOD = 0.2  # points: 20 of 10,000 test examples; the standard error of 98.5 % right among so many is 0.12
+POINTS = "+.2f"  # how they are shown
 NEAR_DENSE = 0.3  # points: the published distance at 5 % is 0.16
 FROM = 0.05  # the density from which it is said to be near the dense network
 
@@ -174,14 +175,7 @@ def _percent(density: float) -> str:
 
 
 def _listed(figures: Mapping[str, Figure]) -> str:
-    return ", ".join(f"{says(figure)} ({name})" for name, figure in figures.items())
-
-
-def says(figure: Figure) -> str:
-    """+0.12 [-0.03, +0.27]."""
-    if not figure.has_interval:
-        return f"{figure.value:+.2f}"
-    return f"{figure.value:+.2f} [{figure.least:+.2f}, {figure.most:+.2f}]"
+    return ", ".join(f"{says(figure, POINTS)} ({name})" for name, figure in figures.items())
 
 
 def _table(found: Sequence[Trained], name: str) -> Table:
@@ -198,7 +192,7 @@ def _table(found: Sequence[Trained], name: str) -> Table:
     for run in found:
         accuracy, known = mean(run.accuracy, "%"), published(name, run.model).get(run.tactic.method, {})
         row = {"model": run.model, "method": run.tactic.method, "density": run.density, "seeds": len(run.accuracy)}
-        row |= {"accuracy": accuracy.value, "accuracy_low": accuracy.low, "accuracy_high": accuracy.high}
+        row |= {f"accuracy{end}": value for end, value in ends(accuracy).items()}
         rows.append(row | {"published": known.get(run.density)})
     return Table("accuracy", "Test accuracy by method and density", columns, rows)
 

@@ -30,7 +30,7 @@ from tithe.studies.study import Asked, Column, Study, Table
 from tithe.studies.tactics_claims import DENSE, SEARCH, judged, ratio
 from tithe.studies.tactics_picture import draw
 from tithe.studies.trained import Grid
-from tithe.studies.verdict import mean
+from tithe.studies.verdict import ends, mean
 from tithe.train import data
 from tithe.train.data import Dataset
 from tithe.train.defaults import complete
@@ -120,7 +120,7 @@ def _table(found: Mapping[str, Any]) -> Table:
         figures = {"error": error, "training": ratio(found, name, "training", "flop")}
         figures["seconds"] = ratio(found, name, "training", "seconds")
         for column, figure in figures.items():
-            row |= {column: figure.value, f"{column}_low": figure.low, f"{column}_high": figure.high}
+            row |= {f"{column}{end}": value for end, value in ends(figure).items()}
         rows.append(row | {"use": ratio(found, name, "inference", "flop").value})
     return Table(f"tactics-{found['data']['name']}", f"Tactics, {found['model']}: cost over dense", columns, rows)
 

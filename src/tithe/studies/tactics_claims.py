@@ -10,7 +10,7 @@ from tithe.errors import UsageError
 from tithe.methods.registry import DENSE_TO_SPARSE, FROM_SCRATCH, PENALTY
 from tithe.studies import verdict
 from tithe.studies.study import Claim
-from tithe.studies.verdict import mean
+from tithe.studies.verdict import mean, says
 
 DENSE, SMALL, SEARCH = "dense", "small-dense", "search"
 FINISHED = ("one-shot", "lottery-ticket", "l1", SEARCH)  # start from finished dense networks, or from many
@@ -18,6 +18,7 @@ CHEAPER = 0.9  # of the dense network's cost
 AS_GOOD = 0.3  # points of error above the dense network's
 SOURCE = "Thompson, Greenewald, Lee, Manso 2020, arXiv 2007.05558, section 5"
 RIGL = "Evci et al. 2020, arXiv 1911.11134, section 4"
+POINTS = "+.2f"  # how they are shown
 Found = Mapping[str, Any]  # the result of a comparison
 
 
@@ -102,7 +103,7 @@ def _small(found: Found, claim: str) -> Claim | None:
         claim,
         RIGL,
         verdict.above(apart),
-        f"{small[0]} has {says(apart, '+')} points more error than {best}, the best from scratch.",
+        f"{small[0]} has {says(apart, POINTS)} points more error than {best}, the best from scratch.",
         {"points": apart},
     )
 
@@ -167,11 +168,4 @@ def any_of(verdicts: Sequence[verdict.Verdict]) -> verdict.Verdict:
 
 
 def _goodness(found: Found, name: str) -> str:
-    return f"error {says(behind(found, name), '+')} points"
-
-
-def says(figure: Figure, sign: str = "") -> str:
-    """0.12 [0.10, 0.14]."""
-    numbers = [figure.value, figure.least, figure.most] if figure.has_interval else [figure.value]
-    shown = [f"{number:{sign}.2f}" if sign else f"{number:.3g}" for number in numbers]
-    return shown[0] if len(shown) == 1 or shown[1] == shown[2] else f"{shown[0]} [{shown[1]}, {shown[2]}]"
+    return f"error {says(behind(found, name), POINTS)} points"

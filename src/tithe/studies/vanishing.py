@@ -28,7 +28,7 @@ from tithe.studies.kept import Kept
 from tithe.studies.study import Asked, Claim, Column, Study, Table
 from tithe.studies.vanishing_network import STARTS, Case, measure
 from tithe.studies.vanishing_picture import draw
-from tithe.studies.verdict import mean
+from tithe.studies.verdict import ends, mean, says
 from tithe.train import data
 
 CASE = Case("dense", False, depth=30, width=128, density=0.1, epochs=10, lr=0.002, batch_size=32, seed=0)
@@ -38,6 +38,7 @@ DATA = "digits"
 VANISHED = 2.0  # decades: a hundred times smaller
 ARRIVES = 1.0  # decades, up or down: within ten times
 LEARNT = 0.5  # test error below which something was learnt; chance is 0.9
+DECADES = ".2f"  # how decades are shown
 TINY = 1e-300  # instead of a gradient of exactly zero
 
 PLAIN, SKIPS = "no skips", "skips"
@@ -96,8 +97,8 @@ def _vanishes(runs: Runs) -> Claim:
         "Without skip connections gradients vanish through depth where the weights are small.",
         "Glorot & Bengio 2010, section 4.2; Evci et al. 2022, arXiv 2010.03533, section 3",
         verdict.all_of(parts),
-        f"Over the depth the gradient loses {says(sparse)} decades sparse and not rescaled, {says(small)} dense as "
-        f"torch draws it, {says(dense)} dense by He's rule.",
+        f"Over the depth the gradient loses {says(sparse, DECADES)} decades sparse and not rescaled, "
+        f"{says(small, DECADES)} dense as torch draws it, {says(dense, DECADES)} dense by He's rule.",
         {"sparse_as_dense": sparse, "dense_torch": small, "dense": dense},
     )
 
@@ -109,7 +110,7 @@ def _per_neuron(runs: Runs) -> Claim:
         "Scaled to the inputs that each neuron has left, sparse weights let as much of the gradient through as dense.",
         "Evci et al. 2022, arXiv 2010.03533, section 3",
         verdict.between(apart, -ARRIVES, ARRIVES),
-        f"Without skip connections it loses {says(apart)} decades more than the dense network's, over the whole depth.",
+        f"Without skip connections it loses {says(apart, DECADES)} decades more than the dense one's, over all layers.",
         {"more_than_dense": apart},
     )
 
@@ -120,7 +121,7 @@ def _skips(runs: Runs) -> Claim:
         "With skip connections the gradient arrives, dense or sparse, however the weights are drawn.",
         "He et al. 2015, arXiv 1512.03385, section 1; 2016, arXiv 1603.05027, section 2",
         verdict.all_of(verdict.between(figure, -ARRIVES, ARRIVES) for figure in found.values()),
-        f"Decades lost: {', '.join(f'{says(figure)} {start}' for start, figure in found.items())}; "
+        f"Decades lost: {', '.join(f'{says(figure, DECADES)} {start}' for start, figure in found.items())}; "
         "below zero it grows.",
         found,
     )
@@ -147,13 +148,6 @@ def _range(errors: Sequence[float]) -> str:
     return f"{min(errors):.1f} to {max(errors):.1f} %" if errors else "no network"
 
 
-def says(figure: Figure) -> str:
-    """2.03 [1.98, 2.08]."""
-    if not figure.has_interval:
-        return f"{figure.value:.2f}"
-    return f"{figure.value:.2f} [{figure.least:.2f}, {figure.most:.2f}]"
-
-
 def _warned(runs: Runs) -> str:
     said = [f"{start}, {way}" for (way, start), found in runs.items() if any(run["starves"] for run in found)]
     return f"The warning of tithe train that a layer starves came for: {', '.join(said) or 'none of them'}."
@@ -168,7 +162,7 @@ def _networks(runs: Runs) -> Table:
     for (way, start), found in runs.items():
         row: dict[str, Any] = {"network": way, "weights": start}
         for name, figure in (("decades_lost", lost(found)), ("error", mean([run["error"] for run in found], "1"))):
-            row |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
+            row |= {f"{name}{end}": value for end, value in ends(figure).items()}
         rows.append(row | {"warned": sum(run["starves"] for run in found)})
     return Table("networks", "What arrives of the gradient, and what is learnt", columns, rows)
 

@@ -17,6 +17,7 @@ from tithe.methods.health import WATCH_STEPS, Watch, rms
 from tithe.nn import sparse_layers
 from tithe.train.batches import generator, normalisation
 from tithe.train.data import Dataset
+from tithe.train.network import dense_layers
 from tithe.train.recipe import batch_bounds
 
 Start = Literal["dense", "dense, torch's start", "sparse, per neuron", "sparse, as dense"]
@@ -108,9 +109,9 @@ def arriving(model: nn.Sequential, x: Tensor, labels: Tensor) -> list[float]:
 
 def _train(model: nn.Module, case: Case, dataset: Dataset) -> bool:
     """Plain training on the topology as it is; whether the watch of `tithe train` warned that a layer starves."""
-    normalise, layers = normalisation(dataset.x_train), sparse_layers(model)
+    normalise = normalisation(dataset.x_train)
     optimizer = torch.optim.SGD(model.parameters(), lr=case.lr, momentum=MOMENTUM, nesterov=True)
-    watch, step = Watch(layers), 0
+    watches, step = [Watch(sparse_layers(model)), Watch(dense_layers(model), "weight")], 0
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for epoch in range(1, case.epochs + 1):
@@ -120,7 +121,8 @@ def _train(model: nn.Module, case: Case, dataset: Dataset) -> bool:
                 optimizer.step()
                 step += 1
                 if step <= WATCH_STEPS:
-                    watch.step(step, "")
+                    for watch in watches:
+                        watch.step(step)
     return any("starves" in str(warning.message) for warning in caught)
 
 

@@ -63,11 +63,10 @@ def mean(values: Sequence[float], unit: str, source: str = "", how: How = "measu
     return Figure(value, unit, how, min(ends[0], value), max(ends[1], value), source)  # rounding
 
 
-def says(figure: Figure) -> str:
-    """2.03 [1.98, 2.08]."""
-    if not figure.has_interval:
-        return f"{figure.value:.3g}"
-    return f"{figure.value:.3g} [{figure.least:.3g}, {figure.most:.3g}]"
+def says(figure: Figure, form: str = ".3g") -> str:
+    """2.03 [1.98, 2.08]; without the interval where there is none, or where it shows the same number."""
+    value, low, high = (f"{number:{form}}" for number in (figure.value, figure.least, figure.most))
+    return value if low == high else f"{value} [{low}, {high}]"
 
 
 def ends(figure: Figure) -> dict[str, float | None]:
