@@ -116,7 +116,7 @@ def tested(training: Training, copies: Sequence[Copy], seed: int) -> dict[str, f
 
 def lost(runs: Sequence[Mapping[str, float]], names: Sequence[str]) -> list[float]:
     """Points that each seed loses on these copies, in the mean."""
-    return [100 * (run[ORIGINAL] - fmean(run[name] for name in names)) for run in runs]
+    return [round(100 * (run[ORIGINAL] - fmean(run[name] for name in names)), 9) for run in runs]  # no -2e-15
 
 
 def difference(runs: Mapping[str, Sequence[Mapping[str, float]]], names: Sequence[str], method: str) -> Figure:
