@@ -62,6 +62,7 @@ def test_a_study_without_its_data_says_where_they_are(tithe: Tithe, tmp_path):
     images = tithe("study", "new-test-set", "--data", "mnist", "--data-dir", tmp_path, *out)
     assert images.refused("mnist is not in", "--download")
     assert tithe("study", "new-test-set", "--data", "digit", *out).refused("did you mean digits")
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_table_is_no_set_of_images(tithe: Tithe, tmp_path):

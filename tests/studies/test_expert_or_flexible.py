@@ -35,7 +35,8 @@ def simulated(**given: tuple[float, ...]) -> dict:
     dice = random.Random(0)
 
     def result(name: str, place: int) -> dict[str, float]:
-        return {"error": curves[name][place] * dice.uniform(0.99, 1.01), "flop": flop.get(name, 1.0) * 10**place}
+        noise = [dice.uniform(0.99, 1.01) for _ in range(2)]
+        return {"error": curves[name][place] * noise[0], "flop": flop.get(name, 1.0) * 10**place * noise[1]}
 
     def cell(place: int) -> list[dict[str, dict[str, float]]]:
         return [{name.replace("_", " "): result(name, place) for name in curves} for _ in range(3)]
@@ -71,7 +72,7 @@ def test_numbers_that_contradict_a_claim_do_not_hold(claim, given):
 def test_compute_that_is_not_spent_is_said():
     cheap = simulated()
     for seed in cheap[10][2000]:
-        seed["lasso"]["flop"] = seed["dense network"]["flop"] = seed["expert"]["flop"]
+        seed["lasso"]["flop"] /= 1e4
     assert judged(cheap, 1000)[3].verdict == "does not hold"
 
 

@@ -46,6 +46,8 @@ def test_one_measurement_decides_nothing_but_a_count_does():
     assert above(mean([3.0], "1")) == "not decided"
     assert above(Figure(3.0, "1", "counted")) == "holds"
     assert above(mean([3.0, 3.1, 2.9], "1")) == "holds"
+    assert above(mean([3.0, 3.0], "1")) == "not decided", "equal by chance is no certainty"
+    assert above(mean([3.0, 3.0], "FLOP", how="counted")) == "holds"
 
 
 def test_of_several_parts_one_that_fails_is_enough():

@@ -11,7 +11,7 @@ import torch
 
 from tithe.errors import UsageError
 from tithe.studies import published_drop
-from tithe.studies.copies import LARGER, SMALL, Copy, copied
+from tithe.studies.copies import COPIES, SMALL, Copy, copied
 from tithe.studies.new_test_set import METHODS, ORIGINAL, judged
 
 TIMM = Path(__file__).parents[2] / "../shared/data/scaling/timm"
@@ -66,7 +66,7 @@ def test_noise_has_its_share_of_the_range_and_stays_inside():
 def test_oblong_images_turn_without_shear(shape):
     dice = torch.Generator().manual_seed(0)
     x = torch.rand(shape, generator=dice)
-    for copy in (*SMALL, *LARGER):
+    for copy in COPIES:
         assert copied(x, copy, 0).shape == x.shape
         torch.testing.assert_close(copied(x, copy, 0), copied(x, copy, 0))
     torch.testing.assert_close(copied(x, Copy("rotate", 0), 0), x)

@@ -21,9 +21,15 @@ def curve(data: float, compute: float, noise: float = 0.01, seed: int = 0) -> li
 
 
 def curves(fixed: tuple[float, float], growing: tuple[float, float], flat: bool = True, noise: float = 0.01):
-    filled = [[{"n": n, "flop": n**3, "error": 1.0 if flat else n**-0.5} for n in (100, 200, 400)]] * 3
+    dice = random.Random(0)
+
+    def filled(n: int) -> dict[str, float]:
+        return {"n": n, "flop": n**3, "error": (1.0 if flat else n**-0.5) * dice.uniform(0.99, 1.01)}
+
     laws = {"fixed": fixed, "growing": growing}
-    return {name: [curve(*law, noise, seed) for seed in range(3)] for name, law in laws.items()} | {"filled": filled}
+    return {name: [curve(*law, noise, seed) for seed in range(3)] for name, law in laws.items()} | {
+        "filled": [[filled(n) for n in (100, 200, 400)] for _ in range(3)]
+    }
 
 
 def verdicts(*args, **kwargs) -> list[str]:

@@ -199,7 +199,8 @@ def _cost(measured: Measured) -> Claim:
         cell = cells[max(cells)]
         for name in (LASSO, DENSE):
             times = [seed[name]["flop"] / seed[EXPERT]["flop"] for seed in cell]
-            figure = mean(times, "1", f"training FLOP, {name} over expert, {max(cells)} examples")
+            how = "modelled" if name == LASSO else "counted"
+            figure = mean(times, "1", f"training FLOP, {name} over expert, {max(cells)} examples", how)
             figures[f"{name.replace(' ', '_')}_{s}_relevant"] = figure
             words.append(f"{name} {says(figure)} times with {s} relevant")
     return Claim(
@@ -217,7 +218,7 @@ def _sparse(measured: Measured) -> Claim:
     for s, cells in measured.items():
         cell = cells[max(cells)]
         error = ratio(errors(cell, SPARSE), errors(cell, DENSE), "error, sparse over dense network")
-        flop = mean([seed[SPARSE]["flop"] / seed[DENSE]["flop"] for seed in cell], "1", "FLOP, sparse over dense")
+        flop = mean([seed[SPARSE]["flop"] / seed[DENSE]["flop"] for seed in cell], "1", "FLOP", "counted")
         figures |= {f"error_{s}_relevant": error, f"flop_{s}_relevant": flop}
         parts += [verdict.below(error, AS_GOOD), verdict.below(flop, 1)]
         words.append(f"With {s} relevant, {says(error)} times the dense network's error for {says(flop)} of its FLOP.")

@@ -72,6 +72,7 @@ def claimed(asked: Asked) -> Iterator[None]:
         UsageError: it is a file, holds something else, cannot be written, or another process is at work in it.
     """
     _check_folder(asked)
+    fresh = not (asked.out / ASKED).exists()
     make_folder(asked.out)
     handle = os.open(asked.out, os.O_RDONLY)
     try:
@@ -82,7 +83,12 @@ def claimed(asked: Asked) -> Iterator[None]:
                 f"another process is at work in {asked.out}; wait for it or choose another folder with --out."
             ) from error
         write_json(asked.out / ASKED, {"study": asked.name})
-        yield
+        try:
+            yield
+        except UsageError:
+            if fresh:
+                _take_back(asked.out)
+            raise
     finally:
         os.close(handle)  # unlocks
 
@@ -106,3 +112,10 @@ def _study_in(path: Path) -> str:
         return json.loads(path.read_bytes())["study"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} cannot be read or is damaged; choose another folder with --out.") from error
+
+
+def _take_back(out: Path) -> None:
+    """What was refused before anything was measured leaves no folder behind."""
+    if [path.name for path in out.iterdir()] == [ASKED]:
+        (out / ASKED).unlink()
+        out.rmdir()

@@ -55,10 +55,14 @@ def all_of(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def mean(values: Sequence[float], unit: str, source: str = "", how: How = "measured") -> Figure:
-    """The mean with its 95 % t interval over seeds; without an interval where there is one value."""
+    """The mean with its 95 % t interval over seeds.
+
+    No interval where there is one value, or where all are equal: accuracies of a few hundred examples are, now and
+    then, and that is no certainty.
+    """
     ends = interval(values)
     value = statistics.fmean(values)
-    if ends is None:
+    if ends is None or min(values) == max(values):
         return Figure(value, unit, how, source=source)
     return Figure(value, unit, how, min(ends[0], value), max(ends[1], value), source)  # rounding
 
