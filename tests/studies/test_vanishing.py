@@ -24,7 +24,7 @@ def runs(decades: dict[tuple[str, str], float], errors: dict[tuple[str, str], fl
     """Three seeds of each network that lose so many decades, and end with such errors."""
 
     def one(key: tuple[str, str], seed: int) -> dict[str, Any]:
-        lost = decades.get(key, 0.0) + 0.01 * seed
+        lost = decades.get(key, 0.0) + 0.001 * seed * len(key[1])
         sizes = [10 ** (-lost * (1 - layer / 4)) for layer in range(5)]
         return {"gradients": sizes, "error": errors.get(key, 0.1) + 0.001 * seed, "starves": False}
 
