@@ -133,6 +133,7 @@ def test_a_finished_run_that_is_another_one_is_refused(tmp_path: Path) -> None:
         ({"density": (1.5,)}, "1.5 is not possible"),
         ({"model": ("lenet-9",)}, "lenet-9"),
         ({"epochs": 0}, "epochs 0"),
+        ({"data": ("digits", "mnist")}, "--data was given 2 times"),
         ({"threads": 0}, "threads 0"),
         ({"processes": 0}, "--processes 0"),
     ],

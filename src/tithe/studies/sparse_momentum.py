@@ -21,7 +21,7 @@ from tithe.studies.kept import Kept
 from tithe.studies.published_accuracy import SOURCE, published
 from tithe.studies.sparse_momentum_picture import draw
 from tithe.studies.study import Asked, Claim, Column, Study, Table
-from tithe.studies.trained import Grid, Trained, train
+from tithe.studies.trained import Grid, Trained, only, train
 from tithe.studies.verdict import ends, mean, says
 from tithe.train import data
 from tithe.train.data import Dataset
@@ -49,21 +49,23 @@ def study(asked: Asked, kept: Kept) -> Study:
     grids, dataset = _grids(asked)
     datasets = {grids[0].data: dataset}
     found, left_out = train(grids, datasets, asked.out, asked.processes, asked.threads, kept.watch)
-    claims = judged(found, grids[0].data, len(dataset.y_test))
+    claims = judged(found, dataset.name, len(dataset.y_test))
     pictures = [
-        draw(_of(found, grid.model), published(grid.data, grid.model), claims, asked.out / _picture(grid.model, grids))
+        draw(
+            _of(found, grid.model), published(dataset.name, grid.model), claims, asked.out / _picture(grid.model, grids)
+        )
         for grid in grids
         if _of(found, grid.model)
     ]
     notes = [f"Left out: {name}, since {reason}" for name, reason in left_out.items()]
     notes += [f"{t.diverged} of the runs of {t.tactic.name}, {t.model}, diverged" for t in found if t.diverged]
     setting = {"data": dataset.name, "seeds": grids[0].seeds, "models": {g.model: dict(g.options) for g in grids}}
-    return Study(claims, [_table(found, grids[0].data), _training(found)], pictures, setting, notes)
+    return Study(claims, [_table(found, dataset.name), _training(found)], pictures, setting, notes)
 
 
 def _grids(asked: Asked) -> tuple[list[Grid], Dataset]:
     quick = asked.quick
-    name = (asked.data or (QUICK_DATA if quick else "mnist",))[0]
+    name = only(asked.data, "data") or (QUICK_DATA if quick else "mnist")
     dataset = data.load(name, asked.data_dir, asked.download)
     shape = tuple(dataset.x_train.shape[1:])
     default = complete(name, {}).for_input(shape).model

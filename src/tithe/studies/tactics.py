@@ -29,7 +29,7 @@ from tithe.studies.kept import Kept
 from tithe.studies.study import Asked, Column, Study, Table
 from tithe.studies.tactics_claims import DENSE, SEARCH, judged, ratio
 from tithe.studies.tactics_picture import draw
-from tithe.studies.trained import Grid
+from tithe.studies.trained import Grid, only
 from tithe.studies.verdict import ends, mean
 from tithe.train import data
 from tithe.train.data import Dataset
@@ -92,7 +92,8 @@ def _grids(asked: Asked, name: str, dataset: Dataset) -> list[Grid]:
         raise UsageError(f"--inferences {asked.inferences:g} is not possible: give a finite number, 0 or more.")
     quick = asked.quick
     default = complete(name, {}).for_input(tuple(dataset.x_train.shape[1:]))
-    model = (asked.model or (QUICK_MODEL if quick else default.model or "",))[0]
+    model = only(asked.model, "model") or (QUICK_MODEL if quick else default.model)
+    assert model is not None
     usual = QUICK_EPOCHS if quick else default.epochs
     epochs = usual if asked.epochs is None else asked.epochs
     methods = asked.methods or tuple(method for method in WANTED if method in METHODS)

@@ -148,6 +148,19 @@ def train(
     return [each for each in found if each.accuracy], left_out
 
 
+def only(given: Sequence[str], option: str) -> str | None:
+    """The one value of an option, or None.
+
+    Raises:
+        UsageError: there are several.
+    """
+    if len(given) > 1:
+        raise UsageError(
+            f"--{option} was given {len(given)} times; this study takes one: run it once for each, in its own --out."
+        )
+    return given[0] if given else None
+
+
 def _finished(cell: Cell) -> list[Spec]:
     return [spec for spec in cell.specs if not (spec.folder / DIVERGED).exists()]
 
