@@ -17,7 +17,8 @@ from tithe.studies.study import Claim
 from tithe.studies.trained import Trained
 from tithe.studies.verdict import mean
 
-_ORDER = ("sparse-momentum", "set", "rigl", "snip", "dsr", "deepr")
+_ORDER = ("sparse-momentum", "set", "rigl", "snip", "dsr", "deepr", "static")
+_COLOURS = (*PALETTE, INK, "#8B5A2B")
 _APART = 0.02  # by which methods stand beside each other, in factors of density
 
 
@@ -55,7 +56,7 @@ def draw(
 def _colours(methods: Sequence[str]) -> dict[str, str]:
     """A method has the same colour in every picture."""
     names = [*_ORDER, *(method for method in methods if method not in _ORDER)]
-    return {method: PALETTE[names.index(method) % len(PALETTE)] for method in methods}
+    return {method: _COLOURS[names.index(method) % len(_COLOURS)] for method in methods}
 
 
 def _line(axes: Axes, runs: Sequence[Trained], shift: float, colour: str) -> None:
@@ -70,7 +71,7 @@ def _line(axes: Axes, runs: Sequence[Trained], shift: float, colour: str) -> Non
 def _marks(axes: Axes, known: Mapping[float, float], densities: set[float], shift: float, colour: str) -> None:
     """Published figures within the densities that were measured."""
     inside = {d: a for d, a in known.items() if densities and min(densities) <= d <= max(densities)}
-    style = {"marker": "D", "markersize": 7, "markerfacecolor": "white", "markeredgecolor": colour, "linestyle": ""}
+    style = {"marker": "D", "markersize": 9, "markerfacecolor": "none", "markeredgecolor": colour, "linestyle": ""}
     axes.plot([shift * d for d in inside], list(inside.values()), zorder=4, **style)  # type: ignore[arg-type]
 
 
