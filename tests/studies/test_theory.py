@@ -16,7 +16,8 @@ def curve(data: float, compute: float, noise: float = 0.01, seed: int = 0) -> li
     dice, found = random.Random(seed), []
     for power in range(6):
         error = 2.0**-power * math.exp(dice.gauss(0, noise))
-        found.append({"n": 100 * 2 ** (power * data), "flop": 1e6 * 2 ** (power * compute), "error": error})
+        n, spent = 100 * 2 ** (power * data), 2 ** (power * compute)
+        found.append({"n": n, "parameters": spent / n, "flop": 1e6 * spent, "error": error})
     return found
 
 
@@ -24,7 +25,12 @@ def curves(fixed: tuple[float, float], growing: tuple[float, float], flat: bool 
     dice = random.Random(0)
 
     def filled(n: int) -> dict[str, float]:
-        return {"n": n, "flop": n**3, "error": (1.0 if flat else n**-0.5) * dice.uniform(0.99, 1.01)}
+        return {
+            "n": n,
+            "parameters": n / 2,
+            "flop": n**3,
+            "error": (1.0 if flat else n**-0.5) * dice.uniform(0.99, 1.01),
+        }
 
     laws = {"fixed": fixed, "growing": growing}
     return {name: [curve(*law, noise, seed) for seed in range(3)] for name, law in laws.items()} | {
@@ -48,10 +54,10 @@ def test_an_error_that_does_not_fall_has_no_finite_exponent():
 
 
 def test_verdicts_follow_the_numbers():
-    assert verdicts((2, 2), (2, 4)) == ["holds", "holds", "holds"]
-    assert verdicts((2, 2), (2.2, 4.5)) == ["holds", "holds", "holds"], "at least k^4"
-    assert verdicts((1, 1), (1, 2)) == ["does not hold", "does not hold", "does not hold"]
-    assert verdicts((2, 2), (2, 4), flat=False)[2] == "does not hold"
+    assert verdicts((2, 2), (2, 4)) == ["holds"] * 4
+    assert verdicts((2, 2), (2.2, 4.5)) == ["holds"] * 4, "at least k^4"
+    assert verdicts((1, 1), (1, 2)) == ["does not hold"] * 4
+    assert verdicts((2, 2), (2, 4), flat=False)[3] == "does not hold"
     assert verdicts((2, 2), (2, 4), noise=1.0)[0] == "not decided"
 
 

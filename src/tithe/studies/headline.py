@@ -9,7 +9,7 @@ from tithe.report.drawing import DENSE, INK, TEXT
 from tithe.studies.study import Claim
 
 VERDICT_COLOURS = {"holds": "#007A55", "does not hold": "#B34700", "not decided": "#8A6100"}  # dark enough for text
-_WIDEST = 90  # characters in a line of 11 inches
+_WIDEST = 94  # characters in a line of 11 inches
 _LINE = 0.3  # inches
 
 

@@ -59,7 +59,7 @@ def study(asked: Asked, kept: Kept) -> Study:
     claims = [claim for spec in specs for claim in judged(spec, measured[spec], copies)]
     claims += published_drop.claims(published) if published else []
     picture = asked.out / "new-test-set.png"
-    draw(measured, copies, claims, published, picture)
+    draw(measured, copies, claims[2 * len(specs) - 1], published, picture)
     tables = [drops(measured, copies), *([published_drop.table(published)] if published else [])]
     setting = {"methods": METHODS, "density": DENSITY, "copies": [copy.name for copy in copies]}
     notes = () if published else (f"--published FOLDER works ImageNetV2's drop out, from {published_drop.WHERE}.",)

@@ -26,14 +26,14 @@ _APART = 0.22
 def draw(
     measured: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]],
     copies: Sequence[Copy],
-    claims: Sequence[Claim],
+    claim: Claim,
     published: Published | None,
     path: Path,
 ) -> Path:
     """Panels beside each other."""
     count = len(measured) + (published is not None)
     figure = drawing.figure(11, 5.6)
-    headline(figure, claims[1], "points lost by each copy: means and 95 % intervals over seeds")
+    headline(figure, claim, "points lost by each copy: means and 95 % intervals over seeds")
     left, width = 0.135, 0.85 / count
     for place, (spec, runs) in enumerate(measured.items()):
         axes = figure.add_axes((left + place * width, 0.12, width - 0.05, 0.62))

@@ -120,12 +120,19 @@ def _lasso(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
 Curves = Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]  # model -> seed -> points with n, error, flop
 
 
+def amount(point: Mapping[str, Any], of: str) -> float:
+    """Examples n, FLOP, or data x parameters: the cost of one pass."""
+    return point["n"] * point["parameters"] if of == "once" else point[of]
+
+
 def exponent(curve: Sequence[Mapping[str, Any]], of: str) -> float:
     """b in `of` ~ (1 / error)^b, by least squares on logarithms: of log error over log `of`, which is exact.
 
     An error that does not fall has the exponent infinity.
     """
-    slope = np.polyfit(np.log([point[of] for point in curve]), np.log([point["error"] for point in curve]), 1)[0]
+    slope = np.polyfit(np.log([amount(point, of) for point in curve]), np.log([point["error"] for point in curve]), 1)[
+        0
+    ]
     return math.inf if slope >= 0 else float(-1 / slope)
 
 
@@ -139,7 +146,7 @@ def exponents(curves: Sequence[Sequence[Mapping[str, Any]]], of: str) -> Figure:
 
 def judged(curves: Curves) -> list[Claim]:
     """What the curves say about the claims."""
-    return [_data_claim(curves), _compute_claim(curves), _growth_claim(curves)]
+    return [_data_claim(curves), _pass_claim(curves), _flop_claim(curves), _growth_claim(curves)]
 
 
 def _data_claim(curves: Curves) -> Claim:
@@ -153,16 +160,27 @@ def _data_claim(curves: Curves) -> Claim:
     )
 
 
-def _compute_claim(curves: Curves) -> Claim:
-    compute, data = exponents(curves["growing"], "flop"), exponents(curves["growing"], "n")
+def _pass_claim(curves: Curves) -> Claim:
+    once, data = exponents(curves["growing"], "once"), exponents(curves["growing"], "n")
     return Claim(
-        "A linear model that stays larger than its data needs at least k^4 the compute to be k times better.",
+        "A linear model larger than its data needs at least k^4 the compute, data x parameters, to be k times better.",
         SOURCE,
-        verdict.above(compute, 4 - TOLERANCE),
-        f"With twice as many parameters as examples, regularised (lasso), the compute grows as k^{says(compute)}, the "
-        f"data as k^{says(data)}, and data x parameters, one pass, as k^{says(data.times(2, '1'))}. By theory the "
-        "error falls as sqrt(log(parameters) / examples), slower than the root.",
-        {"compute_exponent": compute, "data_exponent": data},
+        verdict.above(once, 4 - TOLERANCE),
+        f"With twice as many parameters as examples, regularised (lasso), data x parameters grow as k^{says(once)}, "
+        f"data as k^{says(data)}. By theory the error falls as sqrt(log(parameters) / examples), slower than the root.",
+        {"compute_exponent": once, "data_exponent": data},
+    )
+
+
+def _flop_claim(curves: Curves) -> Claim:
+    """The same with what training really takes: how often the data are passed through changes, too."""
+    spent = exponents(curves["growing"], "flop")
+    return Claim(
+        "So it is for the FLOP that lasso really takes, all passes over the data counted.",
+        SOURCE + " (there, the number of passes is taken for constant)",
+        verdict.above(spent, 4 - TOLERANCE),
+        f"They grow as k^{says(spent)}; at least {4 - TOLERANCE:g} is asked.",
+        {"compute_exponent": spent},
     )
 
 
@@ -191,12 +209,12 @@ def _growth_claim(curves: Curves) -> Claim:
 
 def _exponents(curves: Curves) -> Table:
     meaning = "b in amount ~ (1 / error)^b; 95 % t interval over seeds"
-    names = [f"{of}_exponent{end}" for of in ("data", "compute") for end in ("", "_low", "_high")]
+    names = [f"{of}_exponent{end}" for of in ("data", "one_pass", "FLOP") for end in ("", "_low", "_high")]
     columns = [Column("model"), Column("parameters"), *[Column(name, "1", "measured", meaning) for name in names]]
     rows = []
     for model, grows in (("fixed", str(FIXED)), ("growing", "2 x examples"), ("filled", "examples / 2")):
         row: dict[str, Any] = {"model": model, "parameters": grows}
-        for name, of in (("data", "n"), ("compute", "flop")):
+        for name, of in (("data", "n"), ("one_pass", "once"), ("FLOP", "flop")):
             found = exponents(curves[model], of)
             row |= {f"{name}_exponent{end}": value for end, value in ends(found).items()}
         rows.append(row)
