@@ -14,7 +14,7 @@ def test_lists_with_commas_reach_the_study(tithe: Tithe, tmp_path):
     words = [*FEW, "--methods", "static,dense", "--density", "0.2,0.3", "--out", out, "--json"]
     outcome = tithe("study", "sparse-momentum", *words)
     assert outcome.status == 0, outcome
-    rows = outcome.report["tables"]["accuracy"]["rows"]
+    rows = outcome.report["tables"]["errors"]["rows"]
     assert [(row["method"], row["density"]) for row in rows] == [("static", 0.2), ("static", 0.3), ("dense", 1.0)]
     assert outcome.report == json.loads((out / "study.json").read_bytes())
     assert not outcome.report["claims"], "sparse momentum was not trained"

@@ -186,17 +186,18 @@ def _table(found: Sequence[Trained], name: str) -> Table:
         Column("model"),
         Column("method"),
         Column("density", "1", "counted", "fraction of the weights that exist"),
-        *[Column(f"accuracy{end}", "%", "measured", meaning) for end in ("", "_low", "_high")],
-        Column("published", "%", "measured", SOURCE),
+        *[Column(f"error{end}", "%", "measured", meaning) for end in ("", "_low", "_high")],
+        Column("published", "%", "measured", f"error in {SOURCE}"),
         Column("seeds", "runs", "counted"),
     ]
     rows = []
     for run in found:
-        accuracy, known = mean(run.accuracy, "%"), published(name, run.model).get(run.tactic.method, {})
+        error = mean([100 - accuracy for accuracy in run.accuracy], "%")
+        known = published(name, run.model).get(run.tactic.method, {}).get(run.density)
         row = {"model": run.model, "method": run.tactic.method, "density": run.density, "seeds": len(run.accuracy)}
-        row |= {f"accuracy{end}": value for end, value in ends(accuracy).items()}
-        rows.append(row | {"published": known.get(run.density)})
-    return Table("accuracy", "Test accuracy by method and density", columns, rows)
+        row |= {f"error{end}": value for end, value in ends(error).items()}
+        rows.append(row | {"published": None if known is None else 100 - known})
+    return Table("errors", "Test error by method and density", columns, rows)
 
 
 def _training(found: Sequence[Trained]) -> Table:
