@@ -57,6 +57,7 @@ def test_the_readmes_two_commands_use_the_constraints() -> None:
             "tithe.report.drawing",
         ],
         *["tithe.cost.meter", "tithe.cost.plan", "tithe.cost.size", "tithe.train.data.sizes", "tithe.compare.budget"],
+        *["tithe.studies.verdict", "tithe.studies.headline", "tithe.studies.expert_tables", "tithe.methods.health"],
     ],
 )
 def test_docstring_examples_run(name: str) -> None:

@@ -18,6 +18,7 @@ VERBS = {
     "forecast": "tithe.cli.forecast",
     "compare": "tithe.cli.compare",
     "tune": "tithe.cli.tune",
+    "study": "tithe.cli.study",
     "report": "tithe.cli.report",
     "runs": "tithe.cli.runs",
     "bench": "tithe.cli.bench",

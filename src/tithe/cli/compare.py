@@ -114,7 +114,7 @@ def command(
         data_dir=data_dir,
         download=download,
         methods=names(methods),
-        densities=_numbers(names(densities)),
+        densities=numbers(names(densities)),
         seeds=seeds,
         budget=budget,
         epochs=epochs,
@@ -134,7 +134,12 @@ def command(
         _show(result, out, report)
 
 
-def _numbers(texts: tuple[str, ...]) -> tuple[float, ...]:
+def numbers(texts: tuple[str, ...]) -> tuple[float, ...]:
+    """The words of --density as numbers.
+
+    Raises:
+        UsageError: one is no number.
+    """
     try:
         return tuple(float(text) for text in texts)
     except ValueError as error:

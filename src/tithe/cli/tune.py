@@ -1,15 +1,12 @@
 """`tithe tune`: learning rate, drop fraction, widths and so on by Optuna, with the bill of the tuning itself."""
 
-import contextlib
 import json
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tithe.cli import STATUS_INTERRUPTED, Stopped
+from tithe.cli.interrupt import explained
 from tithe.cli.rates import rates_given, rates_options
 from tithe.errors import UsageError
 
@@ -125,7 +122,7 @@ def command(
         options=options,
         ledger=ledger,
     )
-    with _explained(out), watching() as watch:
+    with explained(out, "tune", "tune.json", "every finished trial and epoch is"), watching() as watch:
         result = run(asked, watch, watch.download)
     _draw(result, out / PICTURE)
     if as_json:
@@ -156,23 +153,6 @@ def _budget(texts: tuple[str, ...]) -> tuple[str, float] | None:
     if found.amount is None:
         raise UsageError(f"--budget {texts[0]} does not say how much: write 2e12FLOP, 90s or 20min.")
     return found.kind, found.amount
-
-
-@contextlib.contextmanager
-def _explained(out: Path) -> Iterator[None]:
-    """Give an interruption of the block its sentence; the exit status stays that of the interruption."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        raise Stopped(f"interrupted; {_how_to_go_on(out)}", STATUS_INTERRUPTED) from stop
-    except Stopped as stop:
-        raise Stopped(f"terminated; {_how_to_go_on(out)}", stop.exit_status) from stop
-
-
-def _how_to_go_on(out: Path) -> str:
-    if not (out / "tune.json").exists():
-        return "nothing was written."
-    return f"every finished trial and epoch is kept, go on with: tithe tune --resume --out {shlex.quote(str(out))}"
 
 
 def _draw(result: dict[str, Any], path: Path) -> None:

@@ -15,12 +15,13 @@ from tithe.cost.flop import FlopCount
 from tithe.cost.memory import Peaks, footprint
 from tithe.cost.rates import Rates
 from tithe.errors import Diverged
+from tithe.methods.health import WATCH_STEPS, Watch
 from tithe.resize import fit_channels, remove_dead_channels
 from tithe.train import checkpoint
 from tithe.train.batches import epoch_batches, normalisation
 from tithe.train.data import Dataset
 from tithe.train.files import write_json_lines
-from tithe.train.network import Network
+from tithe.train.network import Network, dense_layers
 from tithe.train.nonfinite import blame
 from tithe.train.recipe import Recipe, timetable
 from tithe.train.spending import Spending
@@ -79,6 +80,7 @@ class Training:
         self.flop = FlopCount()
         self.peaks = Peaks()
         self.spending = Spending(rates)
+        self._dense_layers = Watch(dense_layers(network.model), "weight")  # the method watches the sparse ones
         self._sampled: object = None
         self._ticked = -math.inf
 
@@ -177,6 +179,8 @@ class Training:
         if not math.isfinite(loss.item()):
             raise self._diverged(x, f"the training loss became {loss.item()} at step {self.step} (epoch {epoch})")
         loss.backward()
+        if self.step <= WATCH_STEPS:
+            self._dense_layers.step(self.step)
         self._sample_memory()
         optimizer.step()
         if method is not None:

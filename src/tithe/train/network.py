@@ -122,6 +122,11 @@ def weight_layers(model: nn.Module) -> dict[str, tuple[tuple[int, ...], int]]:
     return layers
 
 
+def dense_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The linear and convolution layers that are torch's own."""
+    return {name: module for name, module in model.named_modules() if type(module) in (nn.Linear, nn.Conv2d)}
+
+
 def count_weights(model: nn.Module) -> tuple[int, int]:
     """Weights that exist and logical weights, over all linear and convolution layers."""
     layers = weight_layers(model).values()
