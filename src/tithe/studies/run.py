@@ -14,7 +14,7 @@ from tithe.errors import UsageError
 from tithe.studies.kept import Kept
 from tithe.studies.registry import STUDIES, find
 from tithe.studies.study import Asked, Study
-from tithe.train.files import make_folder, write_atomically, write_json
+from tithe.train.files import locked, make_folder, write_atomically, write_json
 from tithe.train.results import machine
 
 ASKED, RESULT = "asked.json", "study.json"
