@@ -23,7 +23,7 @@ DASHED = (0, (4, 2.5))
 def draw(curves: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], claims: Sequence[Claim], path: Path) -> Path:
     """Two panels, one figure."""
     figure = drawing.figure(11, 5.4)
-    headline(figure, claims[1], "mean over seeds; dashed: the slopes of k² data and k⁴ compute")
+    headline(figure, claims[1], "means over seeds; right: FLOP spent, all passes counted; dashed: k² data, k⁴ compute")
     left, right = figure.add_axes((0.08, 0.125, 0.36, 0.65)), figure.add_axes((0.5, 0.125, 0.36, 0.65))
     _panel(left, curves, "n", "examples", 2)
     _panel(right, curves, "flop", "training compute, FLOP", 4)
