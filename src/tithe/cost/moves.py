@@ -14,7 +14,7 @@ from tithe.schedule import SCHEDULES
 Shapes = Mapping[str, tuple[int, ...]]  # name -> weight shape [out, in] or [out, in, kh, kw]
 
 LEFT_OPEN = Figure(
-    *(1.0, "1", "modelled", 0.7, 1.3),
+    *(1.0, "1", "modelled", 0.6, 1.3),
     "change of a step's FLOP by weights that moved / that planned, over the trainings of "
     "benchmarks/plans_say_what_training_takes.py",
 )
