@@ -127,9 +127,13 @@ def _test(content: Mapping[str, Any]) -> str:
     )
 
 
+_OF = {"kg_co2": " of CO2", "usd": " of rent"}  # what a unit does not say
+
+
 def _cost(content: Mapping[str, Any]) -> str:
     tuning, final = content["bill"]["tuning"], content["bill"]["final"]
-    said = "Tuning took " + ", ".join(f"{amount(tuning[n])} ({tuning[n]['how']})" for n in BILLED[:5] if n in tuning)
+    parts = {n: f"{amount(tuning[n])}{_OF.get(n, '')} ({tuning[n]['how']})" for n in BILLED[:5] if n in tuning}
+    said = "Tuning took " + ", ".join(parts.values())
     if "flop" in tuning and final["flop"]["value"]:
         said += f": {tuning['flop']['value'] / final['flop']['value']:.1f} times the FLOP of the last training"
     return f"{said}."
