@@ -5,6 +5,8 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -279,6 +281,11 @@ def test_help_names_every_option_and_example(tithe: Tithe):
         assert word in shown.stdout
     assert "train" in tithe("--help").stdout
     assert tithe("--version").stdout.startswith("tithe ")
+
+
+def test_python_runs_the_command_too():
+    command = [sys.executable, "-m", "tithe", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("tithe ")
 
 
 def test_help_lists_every_method_with_a_line(tithe: Tithe):

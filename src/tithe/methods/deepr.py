@@ -1,7 +1,7 @@
 """DeepR: weights keep the sign they were born with; one that would change it is dropped, and one grows anywhere.
 
 Bellec, Kappel, Maass, Legenstein 2018, "Deep Rewiring: Training very sparse deep networks", arXiv 1711.05136, section 2
-and algorithm 1 (numbers recalled); alpha and the noise are those of their public code
+and algorithm 1 (numbers unchecked); alpha and the noise are those of their public code
 (github.com/guillaumeBellec/deep_rewiring, script_mnist_deep_rewiring.py: l1 and gdnoise). Differs from the paper in:
 
 1. Each layer keeps its number of weights, as in that script; algorithm 1 counts over all layers.

@@ -1,7 +1,7 @@
 """DSR: drop below one threshold for all layers, grow anywhere, most in the layers that have most left.
 
 Mostafa & Wang 2019, "Parameter efficient training of deep convolutional neural networks by dynamic sparse
-reparameterization", ICML, arXiv 1902.05967, section 3 and algorithm 1 (numbers recalled). H and delta are those of the
+reparameterization", ICML, arXiv 1902.05967, section 3 and algorithm 1 (numbers unchecked). H and delta are those of the
 authors' code, as kept in github.com/TimDettmers/sparse_learning, imagenet/dynamic-reparameterization/main.py: H begins
 at 0.001; it is halved above 1.1 times the wanted number and doubled below 0.9 times. Differs from the paper in:
 

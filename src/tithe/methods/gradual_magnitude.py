@@ -1,7 +1,7 @@
 """Gradual magnitude pruning: the smallest weights go, many at first, few at last.
 
 Zhu & Gupta 2017, "To prune, or not to prune: exploring the efficacy of pruning for model compression",
-arXiv 1710.01878, section 3 and equation 1 (numbers recalled). Differs from the paper in:
+arXiv 1710.01878, section 3 and equation 1 (numbers unchecked). Differs from the paper in:
 
 1. A weight that is pruned is gone, with its place in memory; there it is masked and might come back.
 2. From 50 % density down (`kernel="by-density"`) steps are sparse; there all of training is dense.

@@ -1,7 +1,7 @@
 """GraSP: before training, keep the weights whose removal would weaken the gradient's flow most.
 
 Wang, Zhang, Grosse 2020, "Picking Winning Tickets Before Training by Preserving Gradient Flow", arXiv 2002.07376,
-section 4 and algorithm 1 (numbers recalled); the temperature as in their public code (github.com/alecwangcq/GraSP).
+section 4 and algorithm 1 (numbers unchecked); the temperature as in their public code (github.com/alecwangcq/GraSP).
 Differs from the paper in:
 
 1. One batch of training's own size; their code takes ten examples of each class (CIFAR-10), in two halves: the

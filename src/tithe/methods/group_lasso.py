@@ -1,7 +1,7 @@
 """Group lasso: a penalty on whole channels; those that become zero are removed, and the network really shrinks.
 
 Wen, Wu, Wang, Chen, Li 2016, "Learning Structured Sparsity in Deep Neural Networks", arXiv 1608.03665, section 3.1
-(number recalled; channel-wise groups); removing channels while training is Lym et al. 2019, "PruneTrain: Fast Neural
+(number unchecked; channel-wise groups); removing channels while training is Lym et al. 2019, "PruneTrain: Fast Neural
 Network Training by Dynamic Sparse Model Reconfiguration", arXiv 1901.09290. The penalty's strength is theirs too: 0.2
 of loss and penalty in the configurations of their public code for CIFAR. Differs from them in:
 

@@ -28,7 +28,7 @@ class Entry:
     name: str  # on the command line
     home: str  # module:class; the class is public as tithe.<class>
     line: str  # for help
-    paper: str  # and section; "recalled" is one that could not be looked up
+    paper: str  # and section, where it could be looked up; the method's file has more
     family: str
     start: Start = "sparse"
     budget: str = "erk"  # how layers share the weights, unless told otherwise
@@ -89,7 +89,7 @@ _ENTRIES = (
         "sparse-momentum",
         "tithe.methods.sparse_momentum:SparseMomentum",
         "drops the smallest weights, grows where the momentum is largest, moves weights between layers",
-        "Dettmers & Zettlemoyer 2019, arXiv 1907.04840, section 3 (recalled)",
+        "Dettmers & Zettlemoyer 2019, arXiv 1907.04840",
         FROM_SCRATCH,
     ),
     Entry(
@@ -104,21 +104,21 @@ _ENTRIES = (
         "set",
         "tithe.methods.set:SET",
         "drops the smallest weights, grows at random",
-        "Mocanu et al. 2018, arXiv 1707.04780, Methods, algorithm 1 (recalled)",
+        "Mocanu et al. 2018, arXiv 1707.04780",
         FROM_SCRATCH,
     ),
     Entry(
         "dsr",
         "tithe.methods.dsr:DSR",
         "drops below one threshold for all layers, grows at random, most where most is left",
-        "Mostafa & Wang 2019, arXiv 1902.05967, section 3, algorithm 1 (recalled)",
+        "Mostafa & Wang 2019, arXiv 1902.05967",
         FROM_SCRATCH,
     ),
     Entry(
         "deepr",
         "tithe.methods.deepr:DeepR",
         "drops weights that would change their sign, grows at random, a little in every step",
-        "Bellec et al. 2018, arXiv 1711.05136, section 2, algorithm 1 (recalled)",
+        "Bellec et al. 2018, arXiv 1711.05136",
         FROM_SCRATCH,
         every=1,
     ),
@@ -133,7 +133,7 @@ _ENTRIES = (
         "snip",
         "tithe.methods.snip:SNIP",
         "prunes before the first step by |gradient x weight| on one batch",
-        "Lee et al. 2019, arXiv 1810.02340, section 4, algorithm 1 (recalled)",
+        "Lee et al. 2019, arXiv 1810.02340",
         FROM_SCRATCH,
         start="dense",
         budget="global",
@@ -142,7 +142,7 @@ _ENTRIES = (
         "grasp",
         "tithe.methods.grasp:GraSP",
         "prunes before the first step, so that the gradient's flow stays",
-        "Wang et al. 2020, arXiv 2002.07376, section 4, algorithm 1 (recalled)",
+        "Wang et al. 2020, arXiv 2002.07376",
         FROM_SCRATCH,
         start="dense",
         budget="global",
@@ -151,7 +151,7 @@ _ENTRIES = (
         "top-kast",
         "tithe.methods.top_kast:TopKAST",
         "computes with the largest weights, learns as many more, chooses anew by size",
-        "Jayakumar et al. 2020, arXiv 2106.03517, section 2 (recalled)",
+        "Jayakumar et al. 2020, arXiv 2106.03517",
         FROM_SCRATCH,
         start="dense",
         budget="uniform",
@@ -161,7 +161,7 @@ _ENTRIES = (
         "gradual-magnitude",
         "tithe.methods.gradual_magnitude:GradualMagnitude",
         "dense at first; the smallest weights go over the first half of training",
-        "Zhu & Gupta 2017, arXiv 1710.01878, section 3 (recalled)",
+        "Zhu & Gupta 2017, arXiv 1710.01878",
         DENSE_TO_SPARSE,
         start="dense",
         budget="uniform",
@@ -171,7 +171,7 @@ _ENTRIES = (
         "granet",
         "tithe.methods.granet:GraNet",
         "dense at first; gradual pruning that regrows some by gradient",
-        "Liu et al. 2021, arXiv 2106.10404, section 4, algorithm 1 (recalled)",
+        "Liu et al. 2021, arXiv 2106.10404",
         DENSE_TO_SPARSE,
         start="dense",
         budget="global",
@@ -207,7 +207,7 @@ _ENTRIES = (
         "group-lasso",
         "tithe.methods.group_lasso:GroupLasso",
         "trains dense with a penalty on channels and removes those that are zero; fine-tunes",
-        "Wen et al. 2016, arXiv 1608.03665, section 3.1 (recalled); Lym et al. 2019, arXiv 1901.09290",
+        "Wen et al. 2016, arXiv 1608.03665; Lym et al. 2019, arXiv 1901.09290",
         PENALTY,
         start="ordinary",
         budget="channels",

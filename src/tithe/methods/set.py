@@ -1,7 +1,7 @@
 """SET: drop the smallest weights, grow anywhere.
 
 Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive sparse connectivity inspired by
-network science", Nature Communications 9:2383, arXiv 1707.04780, Methods, algorithm 1 (place recalled); zeta and
+network science", Nature Communications 9:2383, arXiv 1707.04780, Methods, algorithm 1 (place unchecked); zeta and
 one rewiring an epoch as in their public code (github.com/dcmocanu/sparse-evolutionary-artificial-neural-networks).
 Differs from the paper in:
 

@@ -1,7 +1,7 @@
 """SNIP: before training, keep the weights whose removal would change the loss most.
 
 Lee, Ajanthan, Torr 2019, "SNIP: Single-shot Network Pruning based on Connection Sensitivity", arXiv 1810.02340,
-section 4 and algorithm 1 (numbers recalled; the score and one batch as in github.com/namhoonlee/snip-public). Differs
+section 4 and algorithm 1 (numbers unchecked; the score and one batch as in github.com/namhoonlee/snip-public). Differs
 from the paper in:
 
 1. Weights start as the model has drawn them; the paper asks for variance scaling, which torch's layers nearly have.

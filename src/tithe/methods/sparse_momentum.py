@@ -1,7 +1,7 @@
 """Sparse momentum: drop the smallest weights, grow where the momentum is largest.
 
 Dettmers & Zettlemoyer 2019, "Sparse Networks from Scratch: Faster Training without Losing Performance",
-arXiv 1907.04840, section 3 (number recalled); constants as in their public code
+arXiv 1907.04840, section 3 (number unchecked); constants as in their public code
 (github.com/TimDettmers/sparse_learning). Differs from the paper in:
 
 1. The momentum of missing weights is followed only in the last steps before a rewiring (`tithe.scout`); with
