@@ -32,7 +32,7 @@ def constant(_step: int, _total_steps: int, rate: float) -> float:
 def cubic(step: int, begin: int, end: int) -> float:
     """How far pruning is on its way from the first density to the last, 0 at `begin`, 1 at `end`: 1 - (1 - t)^3.
 
-    Zhu & Gupta 2017, arXiv 1710.01878, equation 1 (number unchecked): fast at first, where many weights are superfluous.
+    Zhu & Gupta 2017, arXiv 1710.01878, equation 1 (unchecked): fast at first, where many weights are superfluous.
     """
     done = min(max((step - begin) / max(end - begin, 1), 0.0), 1.0) if step < end else 1.0
     return 1 - (1 - done) ** 3

@@ -1,7 +1,7 @@
 """GraNet: gradual pruning, and at each pruning some of what is left is exchanged, as RigL does.
 
 Liu et al. 2021, "Sparse Training via Boosting Pruning Plasticity with Neuroregeneration", NeurIPS, arXiv 2106.10404,
-section 4 and algorithm 1 (numbers unchecked); constants as in their public code for CIFAR (github.com/VITA-Group/GraNet:
+section 4 and algorithm 1 (unchecked); constants as in their public code for CIFAR (github.com/VITA-Group/GraNet:
 every 1000 steps, half exchanged at first and 0.5 % at last, pruned over 110 of 160 epochs). Differs from the paper in:
 
 1. A weight that is pruned is gone with its place in memory, and steps are sparse from 50 % density down.

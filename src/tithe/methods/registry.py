@@ -207,7 +207,7 @@ _ENTRIES = (
         "group-lasso",
         "tithe.methods.group_lasso:GroupLasso",
         "trains dense with a penalty on channels and removes those that are zero; fine-tunes",
-        "Wen et al. 2016, arXiv 1608.03665; Lym et al. 2019, arXiv 1901.09290",
+        "Wen et al. 2016, arXiv 1608.03665, and Lym et al. 2019, arXiv 1901.09290",
         PENALTY,
         start="ordinary",
         budget="channels",

@@ -6,8 +6,8 @@ times as strong outside A, with D the density of A. Differs from the paper in:
 
 1. The penalty is the optimizer's weight decay; what weights of B outside A have to have besides is applied after each
    step.
-2. B has twice the weights of A unless told otherwise, as in the paper's examples at 10 and 5 % (unchecked), and sets are
-   chosen anew every 100 steps (unchecked).
+2. B has twice the weights of A unless told otherwise, as in the paper's examples at 10 and 5 % (unchecked), and sets
+   are chosen anew every 100 steps (unchecked).
 3. In the last step (or at `stop`) what is not in A goes, so the network ends with exactly the density asked for.
 4. A weight that comes into B starts at rest: the optimizer keeps state for B only.
 5. Layers share the weights evenly, the first and the last as the others (`keep_dense` names exceptions).
