@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 import tithe
 from tithe.compare.budget import Budget
 from tithe.compare.tactics import Tactic
-from tithe.errors import UsageError
 from tithe.train.files import locked, make_folder, write_json
+from tithe.train.recorded import check_same as refuse_other
+from tithe.train.recorded import recorded as recorded_in
 
 FORMAT = 1
 PLAN = "compare.json"
@@ -52,22 +52,7 @@ def recorded(out: Path) -> Plan | None:
     Raises:
         UsageError: `out` is a file, holds something else, or its plan cannot be read.
     """
-    if not out.exists():
-        return None
-    if not out.is_dir():
-        raise UsageError(
-            f"--out {out} is a file; name a folder that is new, empty or holds a comparison to go on with."
-        )
-    if not (out / PLAN).exists():
-        if any(not path.name.startswith(".") for path in out.iterdir()):
-            raise UsageError(f"{out} holds other files and no comparison; choose a new or empty folder with --out.")
-        return None
-    try:
-        return Plan.from_json(json.loads((out / PLAN).read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{out / PLAN} cannot be read, is damaged or of another version of tithe; choose another folder with --out."
-        ) from error
+    return recorded_in(out, PLAN, "a comparison", Plan.from_json)
 
 
 def check_same(out: Path, before: Plan, now: Plan) -> None:
@@ -76,12 +61,7 @@ def check_same(out: Path, before: Plan, now: Plan) -> None:
     Raises:
         UsageError: they differ; the message says in what first.
     """
-    for name, old, new in _compared(before, now):
-        if old != new:
-            raise UsageError(
-                f"{out} holds a comparison with {name} {old}, not {new}; give the same, or choose another folder with "
-                "--out."
-            )
+    refuse_other(out, "a comparison", _compared(before, now))
 
 
 def _compared(before: Plan, now: Plan) -> Iterator[tuple[str, Any, Any]]:

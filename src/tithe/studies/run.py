@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from tithe.studies.kept import Kept
 from tithe.studies.registry import STUDIES, find
 from tithe.studies.study import Asked, Study
 from tithe.train.files import locked, make_folder, write_atomically, write_json
+from tithe.train.recorded import recorded
 from tithe.train.results import machine
 
 ASKED, RESULT = "asked.json", "study.json"
@@ -83,24 +83,9 @@ def claimed(asked: Asked) -> Iterator[None]:
 
 
 def _check_folder(asked: Asked) -> None:
-    out = asked.out
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UsageError(f"--out {out} is a file; name a folder that is new, empty or holds this study.")
-    if (out / ASKED).exists():
-        before = _study_in(out / ASKED)
-        if before != asked.name:
-            raise UsageError(f"{out} holds the study {before}, not {asked.name}; choose another folder with --out.")
-    elif any(not path.name.startswith(".") for path in out.iterdir()):
-        raise UsageError(f"{out} holds other files and no study; choose a new or empty folder with --out.")
-
-
-def _study_in(path: Path) -> str:
-    try:
-        return json.loads(path.read_bytes())["study"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} cannot be read or is damaged; choose another folder with --out.") from error
+    before = recorded(asked.out, ASKED, "a study", lambda content: content["study"])
+    if before not in (None, asked.name):
+        raise UsageError(f"{asked.out} holds the study {before}, not {asked.name}; choose another folder with --out.")
 
 
 def _take_back(out: Path) -> None:
