@@ -22,6 +22,14 @@ def test_lists_with_commas_reach_the_study(tithe: Tithe, tmp_path):
     assert "6 runs, 6 of them done already" in again.stderr
 
 
+def test_a_search_is_one_of_the_tactics(tithe: Tithe, tmp_path):
+    outcome = tithe(
+        "study", "tactics", *FEW, "--methods", "search", "--density", 0.3, "--out", tmp_path / "s", "--json"
+    )
+    assert outcome.status == 0, outcome
+    assert {row["tactic"] for row in outcome.report["tables"]["tactics-digits"]["rows"]} == {"dense", "search 30 %"}
+
+
 def test_bad_input_is_refused(tithe: Tithe, tmp_path):
     out = tmp_path / "s"
     assert tithe("study", "vanishing", "--epochs", 3, "--out", out).refused("no --epochs", "--seeds")

@@ -22,7 +22,7 @@ MODEL = "lenet-300-100"
 
 def trained(method: str, density: float | None, accuracy: float, model: str = MODEL, spread: float = 0.02) -> Trained:
     """Three seeds around an accuracy, other ones for each method."""
-    accuracies = tuple(accuracy + spread * ((seed + ord(method[1])) % 3 - 1) for seed in range(3))
+    accuracies = {seed: accuracy + spread * ((seed + ord(method[1])) % 3 - 1) for seed in range(3)}
     return Trained(model, Tactic(method, density), 100, accuracies, 1e12, 60.0, 0)
 
 
@@ -142,3 +142,14 @@ def test_bad_input_is_refused_before_anything_is_trained(tmp_path: Path, changes
     with pytest.raises(UsageError, match=sentence):
         study(asked(tmp_path, **changes), Kept(tmp_path, Silent()))
     assert not trains(tmp_path)
+
+
+def test_a_diverged_seed_leaves_the_others_paired() -> None:
+    def run(method: str, by_seed: dict[int, float]) -> Trained:
+        return Trained(MODEL, Tactic(method, 0.05), 100, by_seed, 1e12, 60.0, 3 - len(by_seed))
+
+    runs = [run("sparse-momentum", {0: 97.0, 1: 98.0, 2: 99.0}), run("set", {1: 97.5, 2: 98.4})]
+    found = lead(runs, "sparse-momentum", "set")
+    assert found is not None
+    assert found.value == pytest.approx((0.5 + 0.6) / 2)
+    assert lead([runs[0], run("set", {})], "sparse-momentum", "set") is None

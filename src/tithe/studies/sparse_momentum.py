@@ -143,23 +143,26 @@ def _as_the_others(runs: Sequence[Trained], where: str, examples: int) -> Claim 
 
 def lead(runs: Sequence[Trained], first: str, second: str) -> Figure | None:
     """How many points one method is ahead of another: mean over the densities that both have, paired by seed."""
-    of = {m: {r.density: r.accuracy for r in runs if r.tactic.method == m} for m in (first, second)}
+    of = {m: {r.density: r.by_seed for r in runs if r.tactic.method == m} for m in (first, second)}
     both = [density for density in of[first] if density in of[second]]
     if not both:
         return None
-    seeds = min(min(len(of[first][d]), len(of[second][d])) for d in both)
-    apart = [sum(of[first][d][seed] - of[second][d][seed] for d in both) / len(both) for seed in range(seeds)]
-    return mean(apart, "points", f"mean over {', '.join(map(_percent, both))}; {seeds} seeds")
+    seeds = sorted(set.intersection(*(set(of[method][d]) for method in (first, second) for d in both)))
+    if not seeds:  # every seed diverged somewhere
+        return None
+    apart = [sum(of[first][d][seed] - of[second][d][seed] for d in both) / len(both) for seed in seeds]
+    return mean(apart, "points", f"mean over {', '.join(map(_percent, both))}; {len(seeds)} seeds")
 
 
 def _near_dense(runs: Sequence[Trained], where: str) -> Claim | None:
-    dense = [run.accuracy for run in runs if run.tactic.method == DENSE]
+    dense = next((run.by_seed for run in runs if run.tactic.method == DENSE), {})
     behind = {
         _percent(run.density): mean(
-            [d - s for d, s in zip(dense[0], run.accuracy, strict=False)], "points", "dense - sparse, paired by seed"
+            [dense[seed] - accuracy for seed, accuracy in run.by_seed.items() if seed in dense],
+            *("points", "dense - sparse, paired by seed"),
         )
         for run in runs
-        if dense and run.tactic.method == SUBJECT and run.density >= FROM
+        if run.tactic.method == SUBJECT and run.density >= FROM and dense.keys() & run.by_seed.keys()
     }
     if not behind:
         return None

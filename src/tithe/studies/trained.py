@@ -15,6 +15,8 @@ from tithe.compare.execute import DIVERGED, Spec, Watch, execute, read
 from tithe.compare.tactics import Tactic, combined, possible
 from tithe.cost.hardware import cores
 from tithe.errors import UsageError
+from tithe.methods import find
+from tithe.methods.registry import SEARCH
 from tithe.train.data import Dataset
 from tithe.train.files import make_folder
 from tithe.train.recipe import Recipe
@@ -71,10 +73,15 @@ class Trained:
     model: str
     tactic: Tactic
     epochs: int
-    accuracy: tuple[float, ...]  # percent of the test examples, a seed each
+    by_seed: Mapping[int, float]  # percent of the test examples; without the seeds that diverged
     flop: float  # mean over the seeds
     seconds: float
     diverged: int
+
+    @property
+    def accuracy(self) -> tuple[float, ...]:
+        """Percent of the test examples, a seed each."""
+        return tuple(self.by_seed.values())
 
     @property
     def density(self) -> float:
@@ -166,14 +173,14 @@ def _finished(cell: Cell) -> list[Spec]:
 
 
 def _trained(grid: Grid, cell: Cell) -> Trained:
-    halves = [read(spec)["sparse"] for spec in _finished(cell)]
+    halves = {spec.recipe["seed"]: read(spec)["sparse"] for spec in _finished(cell)}
     return Trained(
         grid.model,
         cell.tactic,
         cell.epochs,
-        tuple(100 * half["accuracy"] for half in halves),
-        statistics.fmean(half["training_flop"] for half in halves) if halves else 0.0,
-        statistics.fmean(half["seconds"] for half in halves) if halves else 0.0,
+        {seed: 100 * half["accuracy"] for seed, half in halves.items()},
+        statistics.fmean(half["training_flop"] for half in halves.values()) if halves else 0.0,
+        statistics.fmean(half["seconds"] for half in halves.values()) if halves else 0.0,
         len(cell.specs) - len(halves),
     )
 
@@ -181,7 +188,9 @@ def _trained(grid: Grid, cell: Cell) -> Trained:
 def _check(report: Mapping[str, Any], spec: Spec, dataset: Dataset) -> None:
     if report["data"]["sha256"] != dataset.sha256:
         raise UsageError(f"{spec.folder} holds a run on other data than {dataset.name}; choose another --out.")
+    # A search's report has the recipe of the network that was found; what was asked for is in the folder's name.
+    found = ("model", "method", "density") if find(spec.recipe["method"]).family == SEARCH else ()
     for name, value in spec.recipe.items():
         had = report["recipe"][name]
-        if name != "threads" and had != (list(value) if isinstance(value, tuple) else value):
+        if name not in ("threads", *found) and had != (list(value) if isinstance(value, tuple) else value):
             raise UsageError(f"{spec.folder} holds a run with {name} {had}, not {value}; choose another --out.")
