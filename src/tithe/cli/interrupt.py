@@ -2,8 +2,8 @@
 
 import contextlib
 import shlex
-from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 from tithe.cli import STATUS_INTERRUPTED, STATUS_TERMINATED, Stopped
@@ -22,18 +22,24 @@ def explained(
         kept: what is not lost.
     """
 
-    def stopped(how: str, status: int) -> Stopped:
+    def kept_there() -> str:
         if not (out / begun).exists():
-            return Stopped(f"{how}; nothing was written.", status)
-        go_on = f"tithe {verb} --resume --out {shlex.quote(str(out))}"
-        return Stopped(f"{how}; {kept} kept, go on with: {go_on}", status)
+            return "nothing was written."
+        return f"{kept} kept, go on with: tithe {verb} --resume --out {shlex.quote(str(out))}"
 
+    with stopping(kept_there):
+        yield
+
+
+@contextlib.contextmanager
+def stopping(kept: Callable[[], str]) -> Iterator[None]:
+    """Say after an interruption of the block what is kept, which is asked only then."""
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise stopped("interrupted", STATUS_INTERRUPTED) from stop
+        raise Stopped(f"interrupted; {kept()}", STATUS_INTERRUPTED) from stop
     except Stopped as stop:
-        raise stopped("terminated", stop.exit_status) from stop
-    except BrokenProcessPool as stop:
+        raise Stopped(f"terminated; {kept()}", stop.exit_status) from stop
+    except BrokenExecutor as stop:
         why = "one of the --processes was ended from outside, perhaps for want of memory"
-        raise stopped(why, STATUS_TERMINATED) from stop
+        raise Stopped(f"{why}; {kept()}", STATUS_TERMINATED) from stop

@@ -1,19 +1,17 @@
 """`tithe study`: a published claim, measured again."""
 
-import contextlib
 import json
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tithe.cli import STATUS_INTERRUPTED, Stopped
 from tithe.errors import UsageError
 from tithe.studies.registry import STUDIES, find, lines
 
 DEFAULT_OUT = Path("tithe-study")
+KEPT = "what was measured is kept, the same command goes on."
 
 EXAMPLES = f"""\b
 Studies:
@@ -63,6 +61,7 @@ def command(name: str, out: Path | None, quick: bool, as_json: bool, **options: 
 
     from tithe.cli.compare import numbers
     from tithe.cli.compare_progress import watching
+    from tithe.cli.interrupt import stopping
     from tithe.compare.asked import names
     from tithe.studies.run import run
     from tithe.studies.study import Asked
@@ -70,7 +69,7 @@ def command(name: str, out: Path | None, quick: bool, as_json: bool, **options: 
     lists = {option: names(options[option]) for option in ("model", "methods", "density")}
     options |= lists | {"density": numbers(lists["density"])}
     asked = Asked(name, out or DEFAULT_OUT / name, quick, **options)
-    with _explained(), watching() as watch:
+    with stopping(lambda: KEPT), watching() as watch:
         content = run(asked, watch)
     if as_json:
         click.echo(json.dumps(content, indent=1))
@@ -104,15 +103,3 @@ def _show(content: dict[str, Any], out: Path) -> None:
     click.echo(
         f"\nIn {shlex.quote(str(out))}/: study.json with every figure, {', '.join([tables, *content['pictures']])}"
     )
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """Give an interruption of the block its sentence; the exit status stays that of the interruption."""
-    kept = "what was measured is kept, the same command goes on."
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        raise Stopped(f"interrupted; {kept}", STATUS_INTERRUPTED) from stop
-    except Stopped as stop:
-        raise Stopped(f"terminated; {kept}", stop.exit_status) from stop

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from tithe.cli.interrupt import explained
 from tithe.cli.rates import rates_given, rates_options
 from tithe.errors import UsageError
 
@@ -104,6 +103,8 @@ def command(
     import torch  # noqa: F401  # before tithe's kernels: both must use torch's OpenMP
 
     from tithe.cli.compare_progress import watching
+    from tithe.cli.interrupt import explained
+    from tithe.compare.asked import names as words
     from tithe.tune.run import Asked, run
 
     asked = Asked(
@@ -112,7 +113,7 @@ def command(
         data=data,
         data_dir=data_dir,
         download=download,
-        names=_words(names),
+        names=words(names),
         ranges=dict(_range(text) for text in ranges),
         trials=trials,
         budget=_budget(budget),
@@ -129,10 +130,6 @@ def command(
         click.echo(json.dumps(result, indent=1))
     else:
         _show(result, out)
-
-
-def _words(texts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word.strip() for text in texts for word in text.split(",") if word.strip())
 
 
 def _range(text: str) -> tuple[str, tuple[float, float]]:
