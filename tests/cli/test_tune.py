@@ -102,6 +102,7 @@ def test_more_trials_repeat_none(tithe: Tithe, whole, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert found(out)[:5] == found(whole)
     assert len(found(out)) == 7
+    assert json.loads((out / "tune.json").read_bytes())["trials"] == 7, "for who goes on after an interruption"
 
 
 def started(out: Path) -> subprocess.Popen[str]:

@@ -60,7 +60,7 @@ class Comparison:
             self.asked.out / where / f"{tactic.folder}-seed-{seed}{end}",
             plan.data,
             Path(plan.data_dir) if plan.data_dir else None,
-            tactic.options(plan.options) | {"epochs": epochs, "seed": seed, "compare": "none"} | self.asked.threads,
+            self.asked.threads | tactic.options(plan.options) | {"epochs": epochs, "seed": seed, "compare": "none"},
             self.asked.rates,
             self.asked.ledger and where == RUNS,
         )

@@ -61,20 +61,21 @@ def result(comparison: Comparison, cells: Sequence[Cell], left_out: Mapping[str,
     for name, tactic in tactics.items():
         tactic |= {"verdict": judged[name].verdict, "p": judged[name].p, "pareto": name in front}
         tactic["diverged"] = diverged[name]
+    first = of_folder(_done(reached[0]).folder, (REPORT, INFERENCE))
     gone = {name: "every run diverged: try a lower --lr in another --out" for name in diverged if name not in tactics}
     content: dict[str, Any] = {
         "format": FORMAT,
         "tithe": tithe.__version__,
         "data": {"name": dataset.name, "n_train": len(dataset.y_train), "n_test": len(dataset.y_test)},
-        "model": _first(reached, "model"),
-        "machine": _first(reached, "machine"),
+        "model": first[REPORT]["model"],
+        "machine": first[REPORT]["machine"],
         "budget": {"kind": budget.kind, "amount": budget.amount, "says": plan.budget.says()},
         "seeds": plan.seeds,
         "inferences": inferences,
         "cost": cost,
         "processes": comparison.asked.processes,
-        "inference_batch": of_folder(_done(reached[0]).folder, (INFERENCE,))[INFERENCE]["batch"],
-        "rates": _first(reached, "sparse")["bill"]["rates"],
+        "inference_batch": first[INFERENCE]["batch"],
+        "rates": first[REPORT]["sparse"]["bill"]["rates"],
         "tactics": tactics,
         "left_out": dict(left_out) | gone,
         "cheapest": {unit: _cheapest(found_lines) for unit, found_lines in by_cost.items()},
@@ -86,10 +87,6 @@ def result(comparison: Comparison, cells: Sequence[Cell], left_out: Mapping[str,
 
 def _done(cell: Cell) -> Spec:
     return next(spec for spec in cell.specs if (spec.folder / REPORT).exists())
-
-
-def _first(cells: Sequence[Cell], name: str) -> Any:
-    return of_folder(_done(cells[0]).folder, (REPORT,))[REPORT][name]
 
 
 def _runs(cell: Cell) -> list[Run]:

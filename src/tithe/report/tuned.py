@@ -46,9 +46,12 @@ def _trials(content: Mapping[str, Any]) -> Table:
 
 def ordered(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Finished trials by error, then the others by how far they came."""
-    return sorted(
-        content["trials"], key=lambda t: (t["ended"] != "finished", -t["epochs"], t["error"] or 1.0, t["flop"])
-    )
+
+    def place(trial: Mapping[str, Any]) -> tuple[Any, ...]:
+        error = 1.0 if trial["error"] is None else trial["error"]
+        return trial["ended"] != "finished", -trial["epochs"], error, trial["flop"]
+
+    return sorted(content["trials"], key=place)
 
 
 def _caption(content: Mapping[str, Any]) -> str:

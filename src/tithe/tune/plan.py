@@ -1,4 +1,6 @@
-"""A tuning's folder and its plan: what is tuned, written down before the first trial and never changed."""
+"""A tuning's folder and its plan: what is tuned, written down before the first trial.
+
+Only how long it goes on, trials and budget, may be changed later."""
 
 from __future__ import annotations
 
@@ -83,14 +85,13 @@ def _listed(plan: Plan) -> str:
 
 @contextlib.contextmanager
 def claimed(out: Path, plan: Plan) -> Iterator[None]:
-    """Create `out` with its plan and keep every other tuning out of it meanwhile.
+    """Write the plan into `out`, which is made if need be, and keep every other tuning out of it meanwhile.
 
     Raises:
         UsageError: `out` cannot be written, or another process is at work in it.
     """
     make_folder(out)
     with locked(out):
-        if not (out / PLAN).exists():
-            write_json(out / PLAN, plan.json())
+        write_json(out / PLAN, plan.json())  # again: it may go on for longer than it was to
         make_folder(out / TRIALS)
         yield
