@@ -9,6 +9,7 @@ import pytest
 
 from studies.test_framework import Silent
 from tithe.cost.figure import Figure
+from tithe.errors import UsageError
 from tithe.methods.registry import DENSE, DENSE_TO_SPARSE, FROM_SCRATCH, PENALTY
 from tithe.studies.kept import Kept
 from tithe.studies.study import Asked
@@ -143,3 +144,8 @@ def test_the_study_bills_what_each_tactic_trains(tmp_path: Path) -> None:
     watch = Silent()
     study(asked, Kept(tmp_path, watch))
     assert watch.done == 10
+
+
+def test_without_a_dense_network_that_did_not_diverge_there_is_nothing_to_compare_with() -> None:
+    with pytest.raises(UsageError, match="and dense have no seed in common that did not diverge"):
+        judged(found(without=("dense",)))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from tithe.cost.figure import Figure
 from tithe.studies import contenders as who
 from tithe.studies import verdict
 from tithe.studies.contenders import DENSE, EXPERT, INFORMED, LASSO, SPARSE, fit
 from tithe.studies.kept import Kept
-from tithe.studies.study import Claim, Column, Table
+from tithe.studies.study import Claim, Column, Table, with_ends
 from tithe.studies.tabular import Tabular
 from tithe.studies.verdict import ends, mean, says
 
@@ -51,7 +51,7 @@ def measured(given: Sequence[Tabular], seeds: int, steps: int, quick: bool, kept
             for name in cell[0]:
                 error = resampled([one[name]["error"] for one in cell], n, tested, "share of test rows")
                 row = {"table": table.name, "examples": n, "contender": name}
-                row |= {f"error{end}": value for end, value in ends(error).items()}
+                row |= ends("error", error)
                 rows.append(row | {"flop": float(np.mean([one[name]["flop"] for one in cell]))})
         if table.right:
             claims.append(_claim(table.name, cells, tested))
@@ -84,12 +84,12 @@ def resampled(values: Sequence[float], learned: int, tested: int, source: str) -
 
     Variance s^2 (1 / J + tested / learned) for J splits: Nadeau & Bengio 2003, Machine Learning 52, section 3.
     """
-    if len(values) < 2:
-        return mean(values, "1", source)
-    spread = np.std(values, ddof=1) * math.sqrt(1 / len(values) + tested / learned)
-    half = float(stats.t.ppf(0.975, len(values) - 1) * spread)
-    middle = float(np.mean(values))
-    return Figure(middle, "1", "measured", middle - half, middle + half, source)
+    found = mean(values, "1", source)
+    if not found.has_interval:
+        return found
+    wider = math.sqrt(1 + len(values) * tested / learned)
+    low, high = (found.value + wider * (end - found.value) for end in (found.least, found.most))
+    return replace(found, low=low, high=high)
 
 
 def _claim(name: str, cells: Mapping[int, Sequence[Mapping[str, Any]]], tested: int) -> Claim:
@@ -131,15 +131,11 @@ def crossing(curve: Mapping[int, float], rival: Mapping[int, float]) -> float | 
 
 def crossings(simulated: Mapping[int, Any]) -> Table:
     """From how many examples on each flexible contender beats the expert."""
-    ends_ = ("", "_low", "_high")
     columns = [
         Column("relevant", "features", "counted", "of 1000 candidates"),
         Column("contender"),
-        *[
-            Column(f"overtakes_expert_at{end}", "examples", "measured", "interpolated, mean over seeds")
-            for end in ends_
-        ],
-        *[Column(f"final_error{end}", "1", "measured", "share not explained, most examples") for end in ends_],
+        *with_ends("overtakes_expert_at", "examples", "measured", "interpolated, mean over seeds"),
+        *with_ends("final_error", "1", "measured", "share not explained, most examples"),
         Column("final_flop", "FLOP", "modelled", "training at most examples; networks' counted"),
     ]
     rows = []
@@ -149,8 +145,8 @@ def crossings(simulated: Mapping[int, Any]) -> Table:
             final = mean([seed[name]["error"] for seed in last], "1")
             row: dict[str, Any] = {"relevant": s, "contender": name}
             if name not in INFORMED:
-                row |= {f"overtakes_expert_at{end}": value for end, value in ends(_crossed(cells, name)).items()}
-            row |= {f"final_error{end}": value for end, value in ends(final).items()}
+                row |= ends("overtakes_expert_at", _crossed(cells, name))
+            row |= ends("final_error", final)
             rows.append(row | {"final_flop": float(np.mean([seed[name]["flop"] for seed in last]))})
     return Table("crossings", "When flexible overtakes expert: examples; never: -", columns, rows)
 
@@ -172,7 +168,7 @@ def simulation(simulated: Mapping[int, Any]) -> Table:
         Column("relevant", "features", "counted"),
         Column("examples", "examples", "counted"),
         Column("contender"),
-        *[Column(f"error{end}", "1", "measured", "share not explained") for end in ("", "_low", "_high")],
+        *with_ends("error", "1", "measured", "share not explained"),
         Column("flop", "FLOP", "modelled", "mean over seeds; networks' counted"),
     ]
     rows = []
@@ -181,7 +177,7 @@ def simulation(simulated: Mapping[int, Any]) -> Table:
             for name in cell[0]:
                 error = mean([seed[name]["error"] for seed in cell], "1")
                 row: dict[str, Any] = {"relevant": s, "examples": n, "contender": name}
-                row |= {f"error{end}": value for end, value in ends(error).items()}
+                row |= ends("error", error)
                 rows.append(row | {"flop": float(np.mean([seed[name]["flop"] for seed in cell]))})
     return Table("simulation", "Error over examples and compute", columns, rows)
 
@@ -193,7 +189,7 @@ def real(rows: Rows) -> Table:
         Column("table"),
         Column("examples", "examples", "counted"),
         Column("contender"),
-        *[Column(f"error{end}", "1", "measured", meaning) for end in ("", "_low", "_high")],
+        *with_ends("error", "1", "measured", meaning),
         Column("flop", "FLOP", "modelled", "mean over splits; networks' counted"),
     ]
     return Table("real", "The same on real tables", columns, rows)

@@ -24,7 +24,7 @@ from tithe.studies import published_drop, verdict
 from tithe.studies.copies import COPIES, SMALL, Copy, copied
 from tithe.studies.kept import Kept
 from tithe.studies.new_test_set_picture import draw
-from tithe.studies.study import Asked, Claim, Column, Study, Table
+from tithe.studies.study import Asked, Claim, Column, Study, Table, with_ends
 from tithe.studies.verdict import ends, mean, says
 from tithe.train import data
 from tithe.train.files import write_json
@@ -160,14 +160,13 @@ def _sparse_loses(spec: str, runs: Mapping[str, Sequence[Mapping[str, float]]], 
 
 def drops(measured: Accuracies, copies: Sequence[Copy]) -> Table:
     """Points lost by method and copy, and how much more than dense."""
-    parts = ("", "_low", "_high")
     columns = [
         Column("data"),
         Column("copy"),
         Column("method"),
-        *[Column(f"accuracy{end}", "percent", "measured", "mean over seeds") for end in parts],
-        *[Column(f"lost{end}", "percentage points", "measured", "original minus copy") for end in parts],
-        *[Column(f"more_than_dense{end}", "percentage points", "measured", "seed by seed") for end in parts],
+        *with_ends("accuracy", "percent", "measured", "mean over seeds"),
+        *with_ends("lost", "percentage points", "measured", "original minus copy"),
+        *with_ends("more_than_dense", "percentage points", "measured", "seed by seed"),
     ]
     rows = []
     for spec, runs in measured.items():
@@ -180,6 +179,6 @@ def drops(measured: Accuracies, copies: Sequence[Copy]) -> Table:
                     if method != DENSE:
                         found["more_than_dense"] = difference(runs, [name], method)
                 for column, figure in found.items():
-                    row |= {f"{column}{end}": value for end, value in ends(figure).items()}
+                    row |= ends(column, figure)
                 rows.append(row)
     return Table("drops", "Accuracy on copies of the test set, 95 % intervals over seeds", columns, rows)

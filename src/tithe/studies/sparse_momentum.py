@@ -20,7 +20,7 @@ from tithe.studies import verdict
 from tithe.studies.kept import Kept
 from tithe.studies.published_accuracy import SOURCE, published
 from tithe.studies.sparse_momentum_picture import draw
-from tithe.studies.study import Asked, Claim, Column, Study, Table
+from tithe.studies.study import Asked, Claim, Column, Study, Table, with_ends
 from tithe.studies.trained import Grid, Trained, only, train
 from tithe.studies.verdict import ends, mean, says
 from tithe.train import data
@@ -189,7 +189,7 @@ def _table(found: Sequence[Trained], name: str) -> Table:
         Column("model"),
         Column("method"),
         Column("density", "1", "counted", "fraction of the weights that exist"),
-        *[Column(f"error{end}", "%", "measured", meaning) for end in ("", "_low", "_high")],
+        *with_ends("error", "%", "measured", meaning),
         Column("published", "%", "measured", f"error in {SOURCE}"),
         Column("seeds", "runs", "counted"),
     ]
@@ -198,7 +198,7 @@ def _table(found: Sequence[Trained], name: str) -> Table:
         error = mean([100 - accuracy for accuracy in run.accuracy], "%")
         known = published(name, run.model).get(run.tactic.method, {}).get(run.density)
         row = {"model": run.model, "method": run.tactic.method, "density": run.density, "seeds": len(run.accuracy)}
-        row |= {f"error{end}": value for end, value in ends(error).items()}
+        row |= ends("error", error)
         rows.append(row | {"published": None if known is None else 100 - known})
     return Table("errors", "Test error by method and density", columns, rows)
 

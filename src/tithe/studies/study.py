@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tithe.cost.figure import Figure, How
-from tithe.studies.verdict import Verdict
+from tithe.studies.verdict import ENDS, Verdict
 
 Cell = str | int | float | bool | None
 
@@ -60,6 +60,11 @@ class Column:
     unit: str = ""  # empty for words
     how: How | None = None
     meaning: str = ""
+
+
+def with_ends(name: str, unit: str, how: How | None, meaning: str) -> list[Column]:
+    """A column of means and those of the ends of their 95 % intervals; `verdict.ends` fills them."""
+    return [Column(f"{name}{end}", unit, how, meaning) for end in ENDS]
 
 
 @dataclass(frozen=True)

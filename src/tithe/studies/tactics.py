@@ -25,10 +25,9 @@ from tithe.compare.cells import Cell, Comparison
 from tithe.compare.plan import Plan
 from tithe.compare.result import result
 from tithe.errors import UsageError
-from tithe.methods import METHODS
 from tithe.studies import trained
 from tithe.studies.kept import Kept
-from tithe.studies.study import Asked, Column, Study, Table
+from tithe.studies.study import Asked, Column, Study, Table, with_ends
 from tithe.studies.tactics_claims import DENSE, SEARCH, judged, ratio
 from tithe.studies.tactics_picture import draw
 from tithe.studies.trained import Grid, only
@@ -61,8 +60,6 @@ def study(asked: Asked, kept: Kept) -> Study:
         tables += [_table(found), _bill(found)]
         notes += [f"Left out, {dataset.name}: {tactic}, since {why}" for tactic, why in found["left_out"].items()]
         settings[name] = {key: found[key] for key in ("model", "seeds", "inferences")}
-    if SEARCH not in METHODS:
-        notes.append("No search for architectures: this version of tithe has no method of that name.")
     return Study(claims, tables, pictures, settings, notes)
 
 
@@ -99,7 +96,7 @@ def _grids(asked: Asked, name: str, dataset: Dataset) -> list[Grid]:
     assert model is not None
     usual = QUICK_EPOCHS if quick else default.epochs
     epochs = usual if asked.epochs is None else asked.epochs
-    methods = asked.methods or tuple(method for method in WANTED if method in METHODS)
+    methods = asked.methods or WANTED
     methods = methods if DENSE in methods else (DENSE, *methods)
     densities = asked.density or (QUICK_DENSITY if quick else DENSITY,)
     seeds = asked.seeds or (QUICK_SEEDS if quick else SEEDS)
@@ -113,10 +110,11 @@ def _grids(asked: Asked, name: str, dataset: Dataset) -> list[Grid]:
 
 def _table(found: Mapping[str, Any]) -> Table:
     columns = [Column("tactic"), Column("epochs", "epochs", "counted")]
-    columns += _with_ends("error", "%", "measured", "test examples")
-    columns += _with_ends("training", "1", "counted", "FLOP of training, of dense training")
+    mean_of = "mean, 95 % t interval"
+    columns += with_ends("error", "%", "measured", f"test examples; {mean_of}")
+    columns += with_ends("training", "1", "counted", f"FLOP of training, of dense training; {mean_of}")
     columns.append(Column("use", "1", "counted", "FLOP of one use, of the dense network"))
-    columns += _with_ends("seconds", "1", "measured", "seconds of training, of dense training")
+    columns += with_ends("seconds", "1", "measured", f"seconds of training, of dense training; {mean_of}")
     rows = []
     for name, tactic in found["tactics"].items():
         row: dict[str, Any] = {"tactic": name, "epochs": tactic["epochs"]}
@@ -124,13 +122,9 @@ def _table(found: Mapping[str, Any]) -> Table:
         figures = {"error": error, "training": ratio(found, name, "training", "flop")}
         figures["seconds"] = ratio(found, name, "training", "seconds")
         for column, figure in figures.items():
-            row |= {f"{column}{end}": value for end, value in ends(figure).items()}
+            row |= ends(column, figure)
         rows.append(row | {"use": ratio(found, name, "inference", "flop").value})
     return Table(f"tactics-{found['data']['name']}", f"Tactics, {found['model']}: cost over dense", columns, rows)
-
-
-def _with_ends(name: str, unit: str, how: Any, meaning: str) -> list[Column]:
-    return [Column(f"{name}{end}", unit, how, f"{meaning}; mean, 95 % t interval") for end in ("", "_low", "_high")]
 
 
 def _bill(found: Mapping[str, Any]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tithe.cost.figure import Figure
@@ -125,18 +125,14 @@ def ratio(found: Found, name: str, part: str, cost: str) -> Figure:
     """A tactic's cost over the dense network's, paired by seed; `part` is training, inference or total.
 
     Raises:
-        UsageError: no seed of both is finished.
+        UsageError: there is no seed with which neither diverged.
     """
     training, uses = {"training": (1.0, 0.0), "inference": (0.0, 1.0), "total": (1.0, found["inferences"])}[part]
 
-    def costs(tactic: str) -> dict[int, float]:
-        runs = found["tactics"][tactic]["runs"]
-        return {run["seed"]: training * run["training"][cost] + uses * run["inference"][cost] for run in runs}
+    def costs(run: Mapping[str, Any]) -> float:
+        return training * run["training"][cost] + uses * run["inference"][cost]
 
-    ours, dense = costs(name), costs(DENSE)
-    values = [ours[seed] / dense[seed] for seed in ours if seed in dense]
-    if not values:
-        raise UsageError(f"{name} and dense have no seed in common that did not diverge: try more --seeds.")
+    values = [ours / dense for ours, dense in _pairs(found, name, DENSE, costs)]
     return mean(values, "1", f"{part}, of dense; {len(values)} seeds", "counted" if cost == "flop" else "measured")
 
 
@@ -146,8 +142,26 @@ def behind(found: Found, name: str) -> Figure:
 
 
 def _points(found: Found, name: str, other: str) -> Figure:
-    ours, theirs = ({run["seed"]: run["error"] for run in found["tactics"][tactic]["runs"]} for tactic in (name, other))
-    return mean([100 * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs], "points", "paired by seed")
+    pairs = _pairs(found, name, other, lambda run: run["error"])
+    return mean([100 * (ours - theirs) for ours, theirs in pairs], "points", "paired by seed")
+
+
+def _pairs(
+    found: Found, name: str, other: str, number: Callable[[Mapping[str, Any]], float]
+) -> list[tuple[float, float]]:
+    """A number of two tactics' runs, seed by seed.
+
+    Raises:
+        UsageError: there is no seed with which neither diverged.
+    """
+    ours, theirs = (
+        {run["seed"]: number(run) for run in found["tactics"].get(tactic, {"runs": []})["runs"]}
+        for tactic in (name, other)
+    )
+    seeds = [seed for seed in ours if seed in theirs]
+    if not seeds:
+        raise UsageError(f"{name} and {other} have no seed in common that did not diverge: try more --seeds.")
+    return [(ours[seed], theirs[seed]) for seed in seeds]
 
 
 def margin(found: Found) -> float:

@@ -32,7 +32,7 @@ import numpy as np
 from tithe.cost.figure import Figure
 from tithe.studies import verdict
 from tithe.studies.kept import Kept
-from tithe.studies.study import Asked, Claim, Column, Study, Table
+from tithe.studies.study import Asked, Claim, Column, Study, Table, with_ends
 from tithe.studies.theory_picture import draw
 from tithe.studies.verdict import ends, mean, says
 
@@ -209,14 +209,15 @@ def _growth_claim(curves: Curves) -> Claim:
 
 def _exponents(curves: Curves) -> Table:
     meaning = "b in amount ~ (1 / error)^b; 95 % t interval over seeds"
-    names = [f"{of}_exponent{end}" for of in ("data", "one_pass", "FLOP") for end in ("", "_low", "_high")]
-    columns = [Column("model"), Column("parameters"), *[Column(name, "1", "measured", meaning) for name in names]]
+    columns = [Column("model"), Column("parameters")]
+    for of in ("data", "one_pass", "FLOP"):
+        columns += with_ends(f"{of}_exponent", "1", "measured", meaning)
     rows = []
     for model, grows in (("fixed", str(FIXED)), ("growing", "2 x examples"), ("filled", "examples / 2")):
         row: dict[str, Any] = {"model": model, "parameters": grows}
         for name, of in (("data", "n"), ("one_pass", "once"), ("FLOP", "flop")):
             found = exponents(curves[model], of)
-            row |= {f"{name}_exponent{end}": value for end, value in ends(found).items()}
+            row |= ends(f"{name}_exponent", found)
         rows.append(row)
     return Table("exponents", "To be k times better takes k^exponent", columns, rows)
 
@@ -227,7 +228,7 @@ def _points(curves: Curves) -> Table:
         Column("examples", "examples", "counted"),
         Column("parameters", "weights", "counted"),
         Column("flop", "FLOP", "counted", "mean over seeds; 2 a multiply-add"),
-        *[Column(f"error{end}", "1", "measured", "root mean square beyond the noise") for end in ("", "_low", "_high")],
+        *with_ends("error", "1", "measured", "root mean square beyond the noise"),
     ]
     rows = []
     for model, seeds in curves.items():
@@ -235,5 +236,5 @@ def _points(curves: Curves) -> Table:
             error = mean([point["error"] for point in points], "1")
             row = {"model": model, "examples": points[0]["n"], "parameters": points[0]["parameters"]}
             row["flop"] = float(np.mean([point["flop"] for point in points]))
-            rows.append(row | {f"error{end}": value for end, value in ends(error).items()})
+            rows.append(row | ends("error", error))
     return Table("points", "Error over data and compute", columns, rows)

@@ -25,7 +25,7 @@ from typing import Any
 from tithe.cost.figure import Figure
 from tithe.studies import verdict
 from tithe.studies.kept import Kept
-from tithe.studies.study import Asked, Claim, Column, Study, Table
+from tithe.studies.study import Asked, Claim, Column, Study, Table, with_ends
 from tithe.studies.vanishing_network import STARTS, Case, measure
 from tithe.studies.vanishing_picture import draw
 from tithe.studies.verdict import ends, mean, says
@@ -155,20 +155,17 @@ def _warned(runs: Runs) -> str:
 
 def _networks(runs: Runs) -> Table:
     columns = [Column("network"), Column("weights")]
-    columns += _with_ends("decades_lost", "decades", "log10 of gradient in the last hidden layer / in the first")
-    columns += _with_ends("error", "1", "test examples, after training")
+    lost_there = "log10 of gradient in the last hidden layer / in the first; 95 % t interval"
+    columns += with_ends("decades_lost", "decades", "measured", lost_there)
+    columns += with_ends("error", "1", "measured", "test examples, after training; 95 % t interval")
     columns.append(Column("warned", "runs", "counted", "of how many tithe train would have said that a layer starves"))
     rows = []
     for (way, start), found in runs.items():
         row: dict[str, Any] = {"network": way, "weights": start}
         for name, figure in (("decades_lost", lost(found)), ("error", mean([run["error"] for run in found], "1"))):
-            row |= {f"{name}{end}": value for end, value in ends(figure).items()}
+            row |= ends(name, figure)
         rows.append(row | {"warned": sum(run["starves"] for run in found)})
     return Table("networks", "What arrives of the gradient, and what is learnt", columns, rows)
-
-
-def _with_ends(name: str, unit: str, meaning: str) -> list[Column]:
-    return [Column(f"{name}{end}", unit, "measured", f"{meaning}; 95 % t interval") for end in ("", "_low", "_high")]
 
 
 def _layers(runs: Runs) -> Table:

@@ -14,6 +14,8 @@ Verdict = Literal["holds", "does not hold", "not decided"]
 HOLDS: Verdict = "holds"
 FAILS: Verdict = "does not hold"
 OPEN: Verdict = "not decided"
+ENDS = ("", "_low", "_high")
+"""Of the names of columns: a mean and the ends of its interval."""
 
 
 def between(found: Figure, low: float = -math.inf, high: float = math.inf) -> Verdict:
@@ -73,8 +75,8 @@ def says(figure: Figure, form: str = ".3g") -> str:
     return value if low == high else f"{value} [{low}, {high}]"
 
 
-def ends(figure: Figure) -> dict[str, float | None]:
-    """Value and ends of the interval by the ends of their columns' names; None where they are not finite."""
-    if not math.isfinite(figure.value):
-        return {"": None, "_low": None, "_high": None}
-    return {"": figure.value, "_low": figure.low, "_high": figure.high}
+def ends(name: str, figure: Figure) -> dict[str, float | None]:
+    """Value and ends of the interval, for the columns `study.with_ends` of that name; None where not finite."""
+    finite = math.isfinite(figure.value)
+    numbers = (figure.value, figure.low, figure.high) if finite else (None, None, None)
+    return {f"{name}{end}": number for end, number in zip(ENDS, numbers, strict=True)}
