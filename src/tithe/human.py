@@ -1,6 +1,7 @@
 """Numbers as people read them: three digits, a prefix, a unit."""
 
 import math
+from collections.abc import Iterable
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 _PREFIXES = ["", "k", "M", "G", "T", "P", "E", "Z", "Y"]
@@ -79,6 +80,12 @@ def accuracy_decimals(examples: int) -> int:
 def kept_together(text: str) -> str:
     """A number and its percent sign stay on one line."""
     return text.replace(" %", f"{NO_BREAK}%")
+
+
+def listed(names: Iterable[str]) -> str:
+    """a, b and c."""
+    words = list(names)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def density(fraction: float) -> str:

@@ -128,6 +128,7 @@ def test_the_rest_of_a_run_that_has_hardly_begun(tithe: Tithe, tmp_path, monkeyp
         (["--burden"], ["imagenet"]),
         (["--on", "h100-sxn"], ["'h100-sxn'", "h100-sxm"]),
         (["--plot", "x.bmp"], ["x.bmp", ".png"]),
+        (["--plot", "nowhere/x.png"], ["cannot write nowhere/x.png", "is no folder"]),
     ],
 )
 def test_refused_in_one_sentence(tithe: Tithe, file, arguments, words):

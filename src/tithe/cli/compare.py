@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from tithe.cli.paths import check_file
 from tithe.cli.rates import rates_given, rates_options
 from tithe.errors import UsageError
 from tithe.methods.registry import lines
@@ -106,7 +107,8 @@ def command(
 
     if cost not in COSTS:
         raise UsageError(f"--cost {cost} is not known: choose one of {', '.join(COSTS)}.")
-    _check_report(report)
+    if report is not None:
+        check_file(report, "--report")
     asked = Asked(
         out=out,
         resume=resume,
@@ -146,15 +148,6 @@ def numbers(texts: tuple[str, ...]) -> tuple[float, ...]:
         raise UsageError(
             f"--density {','.join(texts)} is not understood: give numbers above 0 and at most 1, such as 0.02,0.05."
         ) from error
-
-
-def _check_report(path: Path | None) -> None:
-    if path is None:
-        return
-    if path.is_dir():
-        raise UsageError(f"--report {path} is a folder; give the name of a file.")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {path}: {path.absolute().parent} is no folder; make it, or give another name.")
 
 
 def _write_report(result: dict[str, Any], path: Path | None) -> None:

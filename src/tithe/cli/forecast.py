@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from tithe.cli.paths import check_file
 from tithe.cli.rates import rates_given, rates_options
 from tithe.errors import UsageError
 
@@ -80,6 +81,7 @@ def command(source: str | None, plot: Path | None, as_json: bool, **options: Any
         from tithe.report.drawing import check_name
 
         check_name(plot)
+        check_file(plot, "--plot")
     if source and (Path(source) / "run.json").exists():
         _rest(Path(source), as_json)
         return

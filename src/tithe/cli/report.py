@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from tithe.cli.paths import check_file
 from tithe.errors import UsageError
 
 DEFAULT_OUT = Path("tithe-report.html")
@@ -65,9 +66,6 @@ def _draw(found: list, plot: Path) -> None:
 
 
 def _check_free(path: Path, overwrite: bool) -> None:
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; give the name of a file.")
+    check_file(path)
     if path.exists() and not overwrite:
         raise UsageError(f"{path} is there already; give --overwrite to replace it, or another name.")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {path}: {path.absolute().parent} is no folder; make it, or give another name.")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tithe import human
-from tithe.cost.figure import show
+from tithe.cost.figure import show, show_in_brief
 
 NOUNS = {"usd": "money", "kwh": "energy", "kg_co2": "CO2", "seconds": "time", "flop": "FLOP"}
 UNEQUAL = 0.05
@@ -32,11 +32,11 @@ def _errors(content: Mapping[str, Any]) -> str:
     said = f"Lowest test error: {lowest}, {error(content, lowest)}."
     seeds = f"{content['seeds']} seed{'s'[: content['seeds'] > 1]}"
     if same := by_verdict.get("not told apart"):
-        said += f" Within noise of it with {seeds}: {listed(same)}."
+        said += f" Within noise of it with {seeds}: {human.listed(same)}."
     if worse := by_verdict.get("worse"):
-        said += f" Worse beyond noise: {listed(worse)}."
+        said += f" Worse beyond noise: {human.listed(worse)}."
     if untested := by_verdict.get("untested"):
-        said += f" Not tested, since that takes two seeds or more that differ: {listed(untested)}."
+        said += f" Not tested, since that takes two seeds or more that differ: {human.listed(untested)}."
     return said
 
 
@@ -57,7 +57,7 @@ def _cost(content: Mapping[str, Any]) -> str:
         f"{_total(content, best)}{'' if tactics[best]['verdict'] == 'lowest' else f', error {error(content, best)}'}."
     )
     if same := content["best"]["as_cheap"]:
-        said += f" Within noise of it: {listed(same)}."
+        said += f" Within noise of it: {human.listed(same)}."
     cheaper = min(tactics, key=lambda name: tactics[name]["total"][cost]["value"])
     if tactics[cheaper]["verdict"] in ("worse", "untested"):
         said += f" {cheaper} takes less, {_total(content, cheaper)}, at an error of {error(content, cheaper)}."
@@ -77,13 +77,12 @@ def equal(content: Mapping[str, Any]) -> str:
     amount = show(budget["amount"], "FLOP" if kind == "flop" else "s")
     said = f"Each run took {100 * min(every):.1f} to {100 * max(every):.1f} % of the {amount} that were asked for."
     off = [name for name, found in shares.items() if any(abs(share - 1) > UNEQUAL for share in found)]
-    return f"{said} More than {100 * UNEQUAL:.0f} % off: {listed(off)}." if off else said
+    return f"{said} More than {100 * UNEQUAL:.0f} % off: {human.listed(off)}." if off else said
 
 
 def _total(content: Mapping[str, Any], name: str) -> str:
     total = content["tactics"][name]["total"][content["cost"]]
-    small = total["unit"] == "USD" and total["value"] < 0.01
-    return (human.small if small else show)(total["value"], total["unit"])
+    return show_in_brief(total["value"], total["unit"])
 
 
 def _reigns(content: Mapping[str, Any]) -> list[str]:
@@ -97,12 +96,12 @@ def _reigns(content: Mapping[str, Any]) -> list[str]:
         return [f"{start} with {_with_equals(content, leaders[0][0])}, whatever the number of inferences."]
     parts = [f"with {_with_equals(content, leaders[0][0])} for few inferences"]
     parts += [f"from {count(after)} on with {_with_equals(content, name)}" for name, after in leaders[1:]]
-    return [f"{start} {listed(parts)}."]
+    return [f"{start} {human.listed(parts)}."]
 
 
 def _with_equals(content: Mapping[str, Any], name: str) -> str:
     equals = [n for n in content["tactics"] if n != name and not (_sure(content, n, name) or _sure(content, name, n))]
-    return f"{name} ({listed(equals)} within noise of it)" if equals else name
+    return f"{name} ({human.listed(equals)} within noise of it)" if equals else name
 
 
 def _sure(content: Mapping[str, Any], challenger: str, other: str) -> bool:
@@ -122,12 +121,6 @@ def count(number: float) -> str:
         if number >= 0.9995 * size:
             return f"{number / size:.3g} {word}"
     return f"{float(f'{number:.3g}'):,.0f}"
-
-
-def listed(names: Iterable[str]) -> str:
-    """a, b and c."""
-    words = list(names)
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _lower(reason: str) -> str:

@@ -152,6 +152,11 @@ def show(value: float, unit: str) -> str:
     return f"{human.counted_out(value)} {unit}"
 
 
+def show_in_brief(value: float, unit: str) -> str:
+    """As `show`, but small sums of money with a prefix, for narrow columns: 167 µUSD."""
+    return human.small(value, unit) if unit == "USD" and abs(value) < 0.01 else show(value, unit)
+
+
 def _together(first: How, second: How) -> How:
     """How a product is known: from measurements and counts it is measured; from anything weaker, modelled."""
     known = {first, second}

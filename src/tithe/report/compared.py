@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tithe import human
 from tithe.compare import words
-from tithe.cost.figure import INFINITE, show
+from tithe.cost.figure import INFINITE, show_in_brief
 
 VERDICTS = {"lowest": "lowest", "not told apart": "noise", "worse": "worse", "untested": "-"}
 """How a tactic's error is to the lowest; "noise": the difference is within it."""
@@ -53,12 +53,7 @@ def title(content: Mapping[str, Any]) -> str:
 
 def number(figure: Mapping[str, Any] | None) -> str:
     """Value and unit, in three digits; money too: 167 µUSD."""
-    return "-" if figure is None else amount(float(figure["value"]), figure["unit"])
-
-
-def amount(value: float, unit: str) -> str:
-    """The same of a plain number."""
-    return human.small(value, unit) if unit == "USD" and abs(value) < 0.01 else show(value, unit)
+    return "-" if figure is None else show_in_brief(float(figure["value"]), figure["unit"])
 
 
 def brief(figure: Mapping[str, Any]) -> str:

@@ -67,12 +67,8 @@ def _spent(sparse: Run, dense: Run) -> str:
     by_share: dict[str, list[str]] = {}
     for said, share in shares.items():
         by_share.setdefault(share, []).append(said)
-    parts = [f"{share} of the {_and(words)}" for share, words in by_share.items()]
-    return f" It took {_and(parts)} of dense training."
-
-
-def _and(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    parts = [f"{share} of the {human.listed(words)}" for share, words in by_share.items()]
+    return f" It took {human.listed(parts)} of dense training."
 
 
 def _error(half: Run) -> Figure | None:

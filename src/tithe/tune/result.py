@@ -10,10 +10,10 @@ from typing import Any
 
 import tithe
 from tithe import human
-from tithe.cost.figure import Figure, show
+from tithe.cost.figure import Figure, show_in_brief
 from tithe.train.recipe import Recipe
 from tithe.tune.plan import Plan
-from tithe.tune.trial import BILLED, Outcome
+from tithe.tune.trial import BILLED, Outcome, billed
 
 RESULT = "result.json"
 FORMAT = 1
@@ -49,7 +49,7 @@ def result(
         "test_error": _error(1 - half["accuracy"], data["n_test"], "test").json(),
         "bill": {
             "tuning": total([outcome.bill for outcome in outcomes], f"sum of {len(outcomes)} trials"),
-            "final": _chosen(half["bill"]),
+            "final": billed(half["bill"]),
         },
         "rates": half["bill"]["rates"] if half["bill"] else None,
     }
@@ -65,10 +65,6 @@ def total(bills: Sequence[Mapping[str, Any]], source: str) -> dict[str, Any]:
 def _sum(figures: Sequence[Figure], source: str) -> Figure:
     whole = functools.reduce(Figure.plus, figures)
     return whole.saying(f"{source}; {whole.source}")
-
-
-def _chosen(bill: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {name: bill[name] for name in BILLED if bill[name] is not None} if bill else {}
 
 
 def _error(error: float, examples: int, what: str) -> Figure:
@@ -141,8 +137,7 @@ def _cost(content: Mapping[str, Any]) -> str:
 
 def amount(figure: Mapping[str, Any]) -> str:
     """Value and unit in three digits, small sums of money too."""
-    small = figure["unit"] == "USD" and figure["value"] < 0.01
-    return (human.small if small else show)(figure["value"], figure["unit"])
+    return show_in_brief(figure["value"], figure["unit"])
 
 
 def _ended(content: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -111,7 +111,7 @@ def _of_report(half: dict[str, Any], number: int, params: dict[str, float], chan
         flop=half["training_flop"],
         seconds=half["seconds"],
         peak_bytes=half["peak_bytes"],
-        bill=_billed(half["bill"]),
+        bill=billed(half["bill"]),
         curve=_curve(half["history"]),
     )
 
@@ -130,12 +130,13 @@ def _of_training(
         flop=training.flop.total,
         seconds=training.seconds,
         peak_bytes=training.peaks.highest.total,
-        bill=_billed(None if bill is None else bill.json()),
+        bill=billed(None if bill is None else bill.json()),
         curve=_curve(training.history),
     )
 
 
-def _billed(bill: dict[str, Any] | None) -> dict[str, Any]:
+def billed(bill: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Of a bill's figures those that a tuning adds up; of no bill none."""
     return {name: bill[name] for name in BILLED if bill[name] is not None} if bill else {}
 
 
