@@ -11,10 +11,11 @@ from collections.abc import Mapping
 
 from tithe.compare import pilot
 from tithe.compare.cells import Comparison
-from tithe.compare.execute import DIVERGED, Spec, Watch, execute, read
+from tithe.compare.execute import DIVERGED, Spec, execute, read
 from tithe.compare.tactics import Tactic
 from tithe.errors import UsageError
 from tithe.train.recipe import timetable
+from tithe.train.watch import Watch
 
 _SPENT = {"flop": "training_flop", "seconds": "seconds"}  # what a run's report calls it
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -28,6 +28,7 @@ from tithe.train.loop import Tick, Training
 from tithe.train.network import sparse_network
 from tithe.train.outdir import REPORT
 from tithe.train.run import DEFAULT_DATA, Job, run
+from tithe.train.watch import Watch
 from tithe.tune.search import search
 
 INFERENCE, DIVERGED = "inference.json", "diverged.json"
@@ -49,19 +50,6 @@ class Spec:
     def finished(self) -> bool:
         """Whether it need not be done any more."""
         return (self.folder / REPORT).exists() or (self.folder / DIVERGED).exists()
-
-
-class Watch(Protocol):
-    """Who is told how the runs go."""
-
-    def begin(self, what: str, names: Sequence[str], done: int) -> None:
-        """Some runs are to be done; so many of them are done already."""
-
-    def training(self, name: str, tick: Tick) -> None:
-        """One of them trains."""
-
-    def end(self, name: str, says: str) -> None:
-        """One of them is done."""
 
 
 def execute(what: str, specs: Sequence[Spec], processes: int, watch: Watch) -> None:

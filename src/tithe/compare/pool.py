@@ -12,7 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tithe.compare.execute import Spec, Watch
+    from tithe.compare.execute import Spec
+    from tithe.train.watch import Watch
 
 SECONDS_BETWEEN_LOOKS = 0.2
 

@@ -11,7 +11,7 @@ from tithe.compare import equal
 from tithe.compare.asked import DEFAULT_DENSITIES, DEFAULT_METHODS, DEFAULT_SEEDS, Asked
 from tithe.compare.budget import DENSE_FLOP, Budget, parsed
 from tithe.compare.cells import Comparison
-from tithe.compare.execute import Watch, execute
+from tithe.compare.execute import execute
 from tithe.compare.plan import Plan, check_same, claimed, recorded
 from tithe.compare.result import RESULT, result
 from tithe.compare.tactics import combined, possible
@@ -20,6 +20,7 @@ from tithe.train.data import Dataset
 from tithe.train.defaults import complete
 from tithe.train.files import write_json
 from tithe.train.run import DEFAULT_DATA
+from tithe.train.watch import Watch
 
 
 def run(asked: Asked, watch: Watch, watch_download: data.Progress | None = None) -> dict[str, Any]:

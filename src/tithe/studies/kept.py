@@ -11,9 +11,9 @@ from typing import Any
 
 import tithe
 from tithe import human
-from tithe.compare.execute import Watch
 from tithe.errors import UsageError
 from tithe.train.files import write_atomically
+from tithe.train.watch import Watch
 
 MEASURED = "measured.jsonl"
 

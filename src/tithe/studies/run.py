@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import tithe
-from tithe.compare.execute import Watch
 from tithe.errors import UsageError
 from tithe.studies.kept import Kept
 from tithe.studies.registry import STUDIES, find
@@ -16,6 +15,7 @@ from tithe.studies.study import Asked, Study
 from tithe.train.files import locked, make_folder, write_atomically, write_json
 from tithe.train.recorded import recorded
 from tithe.train.results import machine
+from tithe.train.watch import Watch
 
 ASKED, RESULT = "asked.json", "study.json"
 FORMAT = 1

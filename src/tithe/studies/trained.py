@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tithe.compare.cells import Cell
-from tithe.compare.execute import DIVERGED, Spec, Watch, execute, read
+from tithe.compare.execute import DIVERGED, Spec, execute, read
 from tithe.compare.tactics import Tactic, combined, possible
 from tithe.cost.hardware import cores
 from tithe.errors import UsageError
@@ -20,6 +20,7 @@ from tithe.methods.registry import SEARCH
 from tithe.train.data import Dataset
 from tithe.train.files import make_folder
 from tithe.train.recipe import Recipe
+from tithe.train.watch import Watch
 
 RUNS = "runs"
 

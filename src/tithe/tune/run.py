@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -17,11 +17,12 @@ from tithe.train import data
 from tithe.train.data import Dataset
 from tithe.train.defaults import complete, of_one_network
 from tithe.train.files import write_json
-from tithe.train.loop import Tick, Training
-from tithe.train.network import count_weights, dense_model, sparse_network
+from tithe.train.loop import Training
+from tithe.train.network import sparse_network
 from tithe.train.recipe import Recipe
 from tithe.train.run import DEFAULT_DATA, Job
 from tithe.train.run import run as train
+from tithe.train.watch import Watch
 from tithe.tune import shapes, study, trial
 from tithe.tune.plan import STUDY, TRIALS, Cost, Plan, check_same, claimed, recorded
 from tithe.tune.result import RESULT, result
@@ -52,19 +53,6 @@ class Asked:
     options: dict[str, Any] = field(default_factory=dict)  # fields of the recipe; None: not given
     rates: dict[str, Any] = field(default_factory=dict)  # arguments of Rates.on
     ledger: bool = True
-
-
-class Watch(Protocol):
-    """Who is told how the trials go."""
-
-    def begin(self, what: str, names: Sequence[str], done: int) -> None:
-        """So many trials are to be done at most; so many are done already."""
-
-    def training(self, name: str, tick: Tick) -> None:
-        """One of them trains."""
-
-    def end(self, name: str, says: str) -> None:
-        """One of them is done."""
 
 
 def run(
@@ -157,7 +145,7 @@ class Tuning:
         if self.plan.within is None:
             return fields(params, self.recipe)
         found = shapes.family(self.recipe.model or "")
-        weights = self.plan.within * _weights(self.recipe, self.dataset)
+        weights = self.plan.within * shapes.weights_of(self.recipe.model or "", self.shape, self.dataset.classes)
         depth, taper = int(params["depth"]), params.get("taper")
         return found.within(weights, depth, taper, self.shape, self.dataset.classes)  # type: ignore[arg-type]
 
@@ -240,11 +228,6 @@ def _check_network(recipe: Recipe, dataset: Dataset) -> None:
     """Say what is wrong with model, method and density before anything is written."""
     with torch.random.fork_rng(devices=[]):
         sparse_network(recipe, dataset)
-
-
-def _weights(recipe: Recipe, dataset: Dataset) -> int:
-    with torch.random.fork_rng(devices=[]):
-        return count_weights(dense_model(recipe, dataset))[1]
 
 
 def _cost(text: str) -> Cost:
