@@ -15,7 +15,7 @@ from tithe.nn.layer import SparseLayer
 
 from .table import DENSITY, EVERY, MODELS, STEPS, trial
 
-LR, DECAY = 0.05, 5e-4  # of the battery's optimizer
+LR, DECAY, MOMENTUM = 0.05, 5e-4, 0.9  # of the battery's optimizer
 
 
 def largest(values: torch.Tensor, count: int) -> set[int]:
@@ -42,9 +42,8 @@ def test_the_sets_are_the_largest_of_all_weights_and_hidden_ones_decay_more(mode
         run.optimizer.step()
         for name, layer in run.method.layers.items():
             values = layer.values.detach().clone()
-            values[~run.method._exploring[name].mask] *= 1 - LR * DECAY * (
-                dense[name].numel() / mask_size(run, name) - 1
-            )
+            more = dense[name].numel() / mask_size(run, name) - 1
+            values[~run.method._exploring[name].mask] *= 1 - LR / (1 - MOMENTUM) * DECAY * more
             dense[name][layer.topology.positions()] = values
         shown = {n: run.method.layers[n].topology.positions()[e.mask] for n, e in run.method._exploring.items()}
         run.method.step()
@@ -56,6 +55,23 @@ def test_the_sets_are_the_largest_of_all_weights_and_hidden_ones_decay_more(mode
         assert torch.equal(layer.topology.positions(), shown[name]), "what is not computed with goes in the last step"
     assert run.method.held_bytes() == 0
     assert run.method.settled
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.filterwarnings("ignore:step 5. no gradient")  # weight decay alone
+def test_what_is_hidden_decays_one_over_density_times_as_fast(momentum: float) -> None:
+    """Also with momentum, through which the optimizer's own weight decay goes."""
+    torch.manual_seed(0)
+    model = tithe.sparsify(nn.Sequential(nn.Linear(40, 50)), 1.0)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum, weight_decay=0.01)
+    method = tithe.TopKAST(model, optimizer, total_steps=1000, density=0.1, every=500)
+    before, mask = model[0].values.detach().clone(), method._exploring["0"].mask
+    for _ in range(300):
+        model[0].values.grad = torch.zeros_like(model[0].values)
+        optimizer.step()
+        method.step()
+    decayed = (before / model[0].values.detach()).log()
+    assert float(decayed[~mask].mean() / decayed[mask].mean()) == pytest.approx(10, rel=0.05)
 
 
 def mask_size(run, name: str) -> int:

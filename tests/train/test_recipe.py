@@ -60,11 +60,17 @@ def test_the_learning_rate_is_divided_by_ten_after_each_drop():
     assert [times.lr(0.1, step) for step in (1, 8, 9, 12, 13, 16)] == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
 
 
-@pytest.mark.parametrize(("n", "epochs_apart"), [(100, 200), (19_900, 2), (20_000, 1), (60_000, 1)])
+@pytest.mark.parametrize(("n", "epochs_apart"), [(1_500, 14), (19_900, 2), (20_000, 1), (60_000, 1)])
 def test_rewirings_fall_on_ends_of_epochs_with_room_for_scouting(n, epochs_apart):
     times = timetable(replace(_GOOD, batch_size=100), n)
     assert times.rewire_every == epochs_apart * times.steps_per_epoch
     assert times.rewire_every >= 200
+
+
+@pytest.mark.parametrize(("n", "every"), [(100, 10), (1_000, 100), (900, 90)])
+def test_a_short_training_has_one_rewiring_in_its_middle(n, every):
+    assert timetable(replace(_GOOD, batch_size=100), n).rewire_every == every
+    assert timetable(replace(_GOOD, batch_size=100, epochs=1), 100).rewire_every == 1
 
 
 def test_rewire_every_can_be_told():

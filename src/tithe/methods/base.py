@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -74,7 +75,13 @@ class Method:
         return 0
 
     def step(self) -> None:
-        """Count an optimizer step and do what is due."""
+        """Count an optimizer step and do what is due.
+
+        Raises:
+            UsageError: `prepare` has not been called and has to be.
+        """
+        if self.needs_loss:
+            raise UsageError("call prepare(loss) once before the first step, with a function that gives a batch's loss")
         self.steps += 1
 
     def schedule_step(self, step: int) -> int:
@@ -92,6 +99,44 @@ class Method:
         """
         self.steps = state["steps"]
         self.history = [Rewiring(**entry) for entry in state["history"]]
+
+    def _buffers(self) -> dict[str, Tensor]:
+        """The model's buffers by name, but for topologies."""
+        return dict(self.model.named_buffers())
+
+
+@contextlib.contextmanager
+def unremembered(buffers: Mapping[str, Tensor]) -> Iterator[None]:
+    """What the block does to these buffers, such as running statistics, is undone after it."""
+    before = {name: buffer.clone() for name, buffer in buffers.items()}
+    try:
+        yield
+    finally:
+        for name, buffer in buffers.items():
+            buffer.copy_(before[name])
+
+
+def group_of(optimizer: Optimizer, parameter: Tensor) -> dict[str, Any]:
+    """The optimizer's group that holds this parameter.
+
+    Raises:
+        UsageError: none does.
+    """
+    for group in optimizer.param_groups:
+        if any(held is parameter for held in group["params"]):
+            return group
+    raise UsageError(
+        f"the optimizer does not hold a weight of shape {tuple(parameter.shape)}; make it from model.parameters()"
+    )
+
+
+def check_learning(name: str, weights: Tensor) -> None:
+    """Raise UsageError where a layer is frozen: a method that changes which weights there are would destroy it."""
+    if not weights.requires_grad:
+        raise UsageError(
+            f"layer {name!r} is frozen (requires_grad=False), and this method would change its weights all the same; "
+            "leave it out: name it in keep_dense of tithe.sparsify, or train it, too"
+        )
 
 
 def dice(seed: int, step: int, layer: str) -> torch.Generator:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tithe.methods.base import check_not_negative, check_steps, dice
+from tithe.methods.base import check_not_negative, check_steps, dice, group_of
 from tithe.methods.driver import Driver
 from tithe.methods.growth import grown_at_random
 from tithe.nn.layer import SparseLayer
@@ -92,9 +92,8 @@ class DeepR(Driver):
     @torch.no_grad()
     def _after_optimizer(self, finite: bool) -> None:
         """Noise, penalty, and what would change its sign stops at zero."""
-        rates = {id(p): group["lr"] for group in self.optimizer.param_groups for p in group["params"]}
         for name, layer in self.layers.items():
-            sign, rate = self.signs[name], float(rates[id(layer.values)])
+            sign, rate = self.signs[name], float(group_of(self.optimizer, layer.values)["lr"])
             drawn = torch.randn(layer.nnz, generator=dice(self.seed, self.steps, f"noise {name}")).to(layer.values)
             layer.values.add_(rate * (self.noise * drawn - self.penalty * sign))
             layer.values.copy_(sign * (sign * layer.values).clamp_(min=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ from torch.optim import Optimizer
 
 from tithe import rewire
 from tithe.errors import UsageError
-from tithe.methods.base import Method, Rewiring, check_fraction, check_steps
+from tithe.methods.base import Method, Rewiring, check_fraction, check_learning, check_steps
 from tithe.methods.health import Watch, all_finite
 from tithe.nn.convert import CONVERT, sparse_layers
 from tithe.rewire import LayerPlan
@@ -32,12 +33,14 @@ class Driver(Method):
         self.layers = sparse_layers(model)
         if not self.layers:
             raise _no_sparse_layer(model)
+        for name, layer in self.layers.items():
+            check_learning(name, layer.values)
         rewire.check(self.layers, optimizer)
         self._health = Watch(self.layers)
 
     def step(self) -> None:
         """Count an optimizer step; rewire where it is time."""
-        self.steps += 1
+        super().step()
         due = self._is_due()
         finite = self._is_finite() if due or self.scouting else True
         self._after_optimizer(finite)
@@ -84,9 +87,8 @@ class Driver(Method):
         """After all that is due in this step."""
 
     def _buffers(self) -> dict[str, Tensor]:
-        """The model's buffers by name, but for the topologies."""
         topologies = {id(layer.packed) for layer in self.layers.values()}
-        return {name: buffer for name, buffer in self.model.named_buffers() if id(buffer) not in topologies}
+        return {name: buffer for name, buffer in super()._buffers().items() if id(buffer) not in topologies}
 
     # One rewiring.
 
@@ -134,7 +136,7 @@ class Periodic(Driver):
         every: steps from one rewiring to the next.
         total_steps: steps of the whole training; the last rewiring comes before.
         rate: fraction of each layer's weights to drop at first, above 0 and at most 1.
-        schedule: "cosine" or "linear", from `rate` to almost nothing, or "constant".
+        schedule: "cosine", "cosine-to-zero" or "linear", from `rate` to almost nothing or nothing, or "constant".
         stop: fraction of the training after which the topology stays, and at which the schedule ends.
 
     Raises:
@@ -159,6 +161,12 @@ class Periodic(Driver):
         super().__init__(model, optimizer)
         self.every, self.total_steps, self.rate, self.schedule = every, total_steps, rate, schedule
         self.last_step = round(stop * total_steps)
+        if every >= self.last_step:
+            warnings.warn(
+                f"every={every} was given, so in {self.last_step} steps there will be no rewiring and the topology "
+                "stays as it is; give less",
+                stacklevel=3,
+            )
 
     @property
     def settled(self) -> bool:

@@ -17,7 +17,9 @@ from functools import partial
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tithe.methods.descent import Descent, sizes_of
+from tithe.errors import UsageError
+from tithe.methods.base import check_steps
+from tithe.methods.descent import Descent, pruned, sizes_of
 from tithe.methods.gradual_magnitude import check_window
 from tithe.methods.scouting import GRADIENT, Scouting
 from tithe.methods.view import LayerView
@@ -68,6 +70,9 @@ class GraNet(Scouting):
         end: float = 0.6875,  # epoch 110 of 160
     ) -> None:
         check_window(begin, end)
+        check_steps(every=every, total_steps=total_steps)
+        if every >= total_steps:
+            raise UsageError(f"every={every} was given, so in {total_steps} steps nothing would be pruned; give less")
         super().__init__(model, optimizer, every=every, total_steps=total_steps, rate=rate, schedule="cosine")
         self.descent = Descent.of(self.layers, density, budget)
         # The last rewiring comes before the last step; pruning has to be done by then.
@@ -75,8 +80,18 @@ class GraNet(Scouting):
         self.begin, self.end = round(begin * total_steps), min(round(end * total_steps), last)
         self._start(scout_steps=1)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the next rewiring would come too late, and the last one was done."""
+        return super().settled and not self._owes()
+
+    def _is_due(self) -> bool:
+        return super()._is_due() or (super().settled and self._owes())
+
     def _plans(self, rate: float) -> dict[str, LayerPlan]:
         drop = self.descent.drop(sizes_of(self.layers), cubic(self.steps, self.begin, self.end))
+        if not self.scouting:  # made up for, after the last exchange
+            return pruned(drop)
         return plan({name: self._view(name) for name in self.layers}, drop, rate)
 
     def _average(self, name: str) -> Average:

@@ -16,22 +16,21 @@ of loss and penalty in the configurations of their public code for CIFAR. Differ
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tithe.methods.base import Method, Rewiring, check_fraction, check_not_negative, check_steps
+from tithe.methods.base import Rewiring, check_fraction, check_learning, check_steps
 from tithe.methods.one_shot import repeated_half, step_at
-from tithe.methods.penalty import check_share, step_length, strength_for
+from tithe.methods.penalty import Penalised, check_penalty, step_length
 from tithe.methods.small_dense import removable, too_few, weights_with, weighty
-from tithe.nn.channels import Space, spaces, weight_shape
+from tithe.nn.channels import Space, weight_shape
 from tithe.resize import keep_channels
 
 
-class GroupLasso(Method):
+class GroupLasso(Penalised):
     """Trains a dense model and removes channels (Wen et al. 2016, arXiv 1608.03665; Lym et al. 2019, PruneTrain).
 
     Args:
@@ -72,12 +71,14 @@ class GroupLasso(Method):
     ) -> None:
         check_steps(total_steps=total_steps, every=every)
         check_fraction(density=density)
-        check_not_negative(strength=strength)
-        check_share(share)
+        check_penalty(strength, share)
         super().__init__(model, optimizer)
         self.total_steps, self.every, self.prune_step = total_steps, every, step_at(prune_at, total_steps)
-        self.strength, self.share = strength, share
+        self._penalise(strength, share)
         self.spaces = {space.name: space for space in removable(model)}
+        for space in self.spaces.values():
+            for name, reader in space.readers.items():
+                check_learning(name, reader.weight)
         self.modules = weighty(model)
         self.kept = {name: torch.arange(space.size) for name, space in self.spaces.items()}  # of the first channels
         self.wanted = density * sum(math.prod(weight_shape(module)) for module in self.modules)
@@ -90,16 +91,8 @@ class GroupLasso(Method):
         """Whether the last channels have been removed."""
         return self.steps >= self.prune_step
 
-    @property
-    def needs_loss(self) -> bool:
-        """Until its strength is known."""
-        return self.strength is None
-
-    def prepare(self, loss: Callable[[], Tensor]) -> None:
-        """Choose the strength by one batch's loss, where none was given."""
-        if self.strength is None:
-            penalty = sum(float(norms(space).sum()) for space in self.spaces.values())
-            self.strength = strength_for(loss, penalty, self.share)
+    def _penalty(self) -> float:
+        return sum(float(norms(space).sum()) for space in self.spaces.values())
 
     def schedule_step(self, step: int) -> int:
         """The whole schedule until the pruning, its second half after it."""
@@ -107,7 +100,7 @@ class GroupLasso(Method):
 
     def step(self) -> None:
         """Count an optimizer step, apply the penalty, remove channels where it is time."""
-        self.steps += 1
+        super().step()
         if self.steps > self.prune_step:
             return
         self._shrink()
@@ -116,20 +109,22 @@ class GroupLasso(Method):
 
     def state_dict(self) -> dict[str, Any]:
         """Steps, history, the strength and which of the first channels there are."""
-        return super().state_dict() | {"strength": self.strength, "kept": self.kept}
+        return super().state_dict() | {"kept": self.kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state` was saved; load the model's and the optimizer's state first (`tithe.fit_channels`)."""
         super().load_state_dict(state)
-        self.strength, self.kept = state["strength"], dict(state["kept"])
-        self.spaces = {space.name: space for space in spaces(self.model)}
+        self.kept = dict(state["kept"])
+        for name, space in self.spaces.items():
+            space.size = len(self.kept[name])
 
     @torch.no_grad()
     def _shrink(self) -> None:
+        assert self.strength is not None  # `step` has seen to it
         for space in self.spaces.values():
             size = norms(space)
             for reader in space.readers.values():
-                less = (self.strength or 0.0) * step_length(self.optimizer, reader.weight)
+                less = self.strength * step_length(self.optimizer, reader.weight)
                 by_channel(reader, space).mul_((1 - less / size.clamp(min=1e-30)).clamp_(min=0)[None, :, None])
 
     def _zero(self) -> dict[str, Tensor]:

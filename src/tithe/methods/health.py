@@ -37,10 +37,14 @@ class Watch:
     def __init__(self, layers: Mapping[str, nn.Module], weights: str = "values") -> None:
         self._layers, self._weights = layers, weights
         self._told: set[str] = set()  # starving layers, each named once
-        self.anew()
+        self._restart()
 
     def anew(self) -> None:
-        """The topology has changed."""
+        """The topology has changed. Who rewires more often than that is watched on, so that it is told at all."""
+        if self._watched in (0, WATCH_STEPS):
+            self._restart()
+
+    def _restart(self) -> None:
         self._watched = 0
         self._felt: dict[str, float] = {}  # the largest root mean square of the layer's gradient
 

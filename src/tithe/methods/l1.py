@@ -11,19 +11,15 @@ but before retraining"). Differs from the paper in what `tithe.methods.one_shot`
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
-from tithe.methods.base import check_not_negative
 from tithe.methods.one_shot import OneShot
-from tithe.methods.penalty import check_share, step_length, strength_for
+from tithe.methods.penalty import Penalised, check_penalty, step_length
 
 
-class L1(OneShot):
+class L1(Penalised, OneShot):
     """Trains a dense model with an L1 penalty, prunes, goes on with the rest (Han et al. 2015, arXiv 1506.02626).
 
     Args:
@@ -61,30 +57,12 @@ class L1(OneShot):
         strength: float | None = None,
         share: float = 0.2,
     ) -> None:
-        check_not_negative(strength=strength)
-        check_share(share)
+        check_penalty(strength, share)
         super().__init__(model, optimizer, total_steps=total_steps, density=density, budget=budget, prune_at=prune_at)
-        self.strength, self.share = strength, share
+        self._penalise(strength, share)
 
-    @property
-    def needs_loss(self) -> bool:
-        """Until its strength is known."""
-        return self.strength is None
-
-    def prepare(self, loss: Callable[[], Tensor]) -> None:
-        """Choose the strength by one batch's loss, where none was given."""
-        if self.strength is None:
-            penalty = sum(float(layer.values.detach().abs().sum()) for layer in self.layers.values())
-            self.strength = strength_for(loss, penalty, self.share)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Steps, history and the strength."""
-        return super().state_dict() | {"strength": self.strength}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was saved; load the model's and the optimizer's state first."""
-        super().load_state_dict(state)
-        self.strength = state["strength"]
+    def _penalty(self) -> float:
+        return sum(float(layer.values.detach().abs().sum()) for layer in self.layers.values())
 
     @torch.no_grad()
     def _after_optimizer(self, finite: bool) -> None:

@@ -1,14 +1,52 @@
-"""How strong a penalty is: what L1 and the group lasso share."""
+"""What L1 and the group lasso share: a penalty with a strength that the first batch may decide."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from tithe.errors import UsageError
+from tithe.methods.base import Method, check_not_negative, group_of, unremembered
+
+
+class Penalised(Method):
+    """Base of the methods that penalise weights; to be named before the other base."""
+
+    strength: float | None  # None: until `prepare` has chosen it
+    share: float
+
+    def _penalise(self, strength: float | None, share: float) -> None:
+        """At the end of a constructor."""
+        self.strength, self.share = strength, share
+
+    @property
+    def needs_loss(self) -> bool:
+        """Until its strength is known."""
+        return self.strength is None
+
+    def prepare(self, loss: Callable[[], Tensor]) -> None:
+        """Choose the strength by one batch's loss, where none was given."""
+        if self.strength is None:
+            with unremembered(self._buffers()):
+                self.strength = strength_for(loss, self._penalty(), self.share)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As every method's, and the strength."""
+        return super().state_dict() | {"strength": self.strength}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was saved; load the model's and the optimizer's state first (`tithe.fit_channels`)."""
+        super().load_state_dict(state)
+        self.strength = state["strength"]
+
+    @abstractmethod
+    def _penalty(self) -> float:
+        """What the strength is multiplied with, of the weights as they are."""
 
 
 def strength_for(loss: Callable[[], Tensor], penalty: float, share: float) -> float:
@@ -23,12 +61,13 @@ def step_length(optimizer: Optimizer, parameter: Tensor) -> float:
 
     The learning rate; with SGD's momentum m and dampening d, times (1 - d) / (1 - m).
     """
-    group = next(g for g in optimizer.param_groups if any(p is parameter for p in g["params"]))
+    group = group_of(optimizer, parameter)
     rate = float(group["lr"])
     return rate * (1 - group["dampening"]) / (1 - group["momentum"]) if isinstance(optimizer, SGD) else rate
 
 
-def check_share(share: float) -> None:
-    """Raise UsageError where it is not at least 0 and below 1."""
+def check_penalty(strength: float | None, share: float) -> None:
+    """Raise UsageError where one of them is out of range."""
+    check_not_negative(strength=strength)
     if not 0 <= share < 1:
         raise UsageError(f"share={share!r} was given; it is at least 0 and below 1, e.g. 0.2")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tithe.errors import UsageError
+from tithe.methods.base import unremembered
 from tithe.methods.descent import GLOBAL, Descent, pruned
 from tithe.methods.driver import Driver
 
@@ -56,10 +57,8 @@ class AtStart(Driver):
         """
         if self.history:
             return
-        before = {name: buffer.clone() for name, buffer in self._buffers().items()}
-        scores = self._scores(loss)
-        for name, buffer in self._buffers().items():  # running statistics do not remember this batch
-            buffer.copy_(before[name])
+        with unremembered(self._buffers()):
+            scores = self._scores(loss)
         broken = [name for name, score in scores.items() if not bool(torch.isfinite(score).all())]
         if broken:
             raise UsageError(
@@ -67,16 +66,6 @@ class AtStart(Driver):
                 "initial weights"
             )
         self.history.append(self._apply(pruned(self.descent.drop(scores, 1.0)), 1 - self.descent.kept))
-
-    def step(self) -> None:
-        """Count an optimizer step.
-
-        Raises:
-            UsageError: nothing has been pruned yet.
-        """
-        if not self.history:
-            raise UsageError("call prepare(loss) once before the first step, with a function that gives a batch's loss")
-        super().step()
 
     def prepare_bytes(self) -> int:
         """Bytes of the dense gradients that `prepare` holds."""

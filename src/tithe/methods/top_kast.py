@@ -29,9 +29,10 @@ from torch.optim import Optimizer
 from tithe import rewire
 from tithe.budget import counts
 from tithe.errors import UsageError
-from tithe.methods.base import Rewiring, check_fraction, check_steps
+from tithe.methods.base import Rewiring, check_fraction, check_steps, group_of
 from tithe.methods.descent import Descent, pruned
 from tithe.methods.driver import Driver
+from tithe.methods.penalty import step_length
 from tithe.nn.explore import Exploring
 from tithe.nn.layer import SparseLayer
 from tithe.rewire import LayerPlan
@@ -120,12 +121,11 @@ class TopKAST(Driver):
     @torch.no_grad()
     def _after_optimizer(self, finite: bool) -> None:
         """The part of the penalty that the optimizer's weight decay leaves out."""
-        groups = {id(p): group for group in self.optimizer.param_groups for p in group["params"]}
         for name, exploring in self._exploring.items():
             layer = self.layers[name]
-            group = groups[id(layer.values)]
             more = math.prod(layer.weight_shape) / self.shown[name] - 1
-            less = float(group["lr"]) * group.get("weight_decay", 0.0) * more
+            decay = group_of(self.optimizer, layer.values).get("weight_decay", 0.0)
+            less = step_length(self.optimizer, layer.values) * decay * more
             layer.values[exploring.hidden] *= max(1 - less, 0.0)
 
     def _plans(self, rate: float) -> dict[str, LayerPlan]:

@@ -73,14 +73,20 @@ class Timetable:
 
 
 def timetable(recipe: Recipe, n_train: int) -> Timetable:
-    """Steps for `n_train` examples; rewirings fall on the ends of epochs, `SCOUT_ROOM_STEPS` apart or more."""
+    """Steps for `n_train` examples.
+
+    Rewirings fall on the ends of epochs, `SCOUT_ROOM_STEPS` apart or more; in a training too short for that there is
+    one, in the middle.
+    """
     steps_per_epoch = len(batch_bounds(n_train, recipe.batch_size))
     total = steps_per_epoch * recipe.epochs
-    epochs_apart = math.ceil(SCOUT_ROOM_STEPS / steps_per_epoch)
+    apart = math.ceil(SCOUT_ROOM_STEPS / steps_per_epoch) * steps_per_epoch
+    if apart >= total:
+        apart = math.ceil(total / 2)
     return Timetable(
         steps_per_epoch=steps_per_epoch,
         total_steps=total,
-        rewire_every=recipe.rewire_every or epochs_apart * steps_per_epoch,
+        rewire_every=recipe.rewire_every or apart,
         lr_drop_steps=tuple(round(fraction * total) for fraction in recipe.lr_drops),
     )
 
