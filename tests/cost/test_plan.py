@@ -167,6 +167,14 @@ def test_which_density_fits():
     assert not planned(density=still + 0.001, device_memory=room).fit.sparse
 
 
+def test_a_budget_that_names_every_layer_leaves_no_density_to_choose():
+    budget = {"0": 0.1, "2": 0.1}
+    found = planned(budget=budget, device_memory="1GB").fit
+    assert (found.sparse, found.density, found.density_without_scouting) == (True, 1.0, 1.0)
+    found = planned(budget=budget, device_memory="10kB").fit
+    assert (found.sparse, found.density, found.density_without_scouting) == (False, None, None)
+
+
 def test_what_fits_and_what_does_not_is_said():
     assert "dense does too" in planned(device_memory="1GB").says
     assert "(every density does)" in planned(device_memory="1GB").says
