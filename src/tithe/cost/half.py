@@ -99,11 +99,15 @@ class Rehearsed:
     """The steps that a half has, and the network they were rehearsed with."""
 
     sparse: bool
-    steps: dict[Kind, Step]  # full batches first, those without scouting before those with it
+    steps: dict[Kind, Step]  # full batches first, those without scouting before those with it; full without always
     density: float
     weights: int
     nnz: list[int]  # of each sparse layer, at the beginning
     shapes: dict[str, tuple[int, ...]]  # of their weights
+
+    def largest(self, scouting: bool) -> Kind:
+        """The steps with the largest batches, with or without scouting; without where there are none with it."""
+        return next((kind for kind in self.steps if kind.scouting == scouting), next(iter(self.steps)))
 
 
 def rehearsed(work: Work, density: float | None, dense: Rehearsed | None = None) -> Rehearsed:
@@ -113,13 +117,14 @@ def rehearsed(work: Work, density: float | None, dense: Rehearsed | None = None)
     the smaller last batches of an epoch are not rehearsed again.
     """
     twin = work.rehearsal(density)
-    kinds = {_kind(kind, density is not None) for kind in work.calendar.steps}
+    full = max(kind.batch for kind in work.calendar.steps)
+    kinds = {Kind(full, False), *(_kind(kind, density is not None) for kind in work.calendar.steps)}
     ordered = sorted(kinds, key=lambda kind: (-kind.batch, kind.scouting))
     steps: dict[Kind, Step] = {}
     for kind in ordered:
-        full = steps.get(Kind(ordered[0].batch, kind.scouting))
-        if full is not None and dense is not None and _goes_with_batch(dense):
-            steps[kind] = replace(full, flop=full.flop // ordered[0].batch * kind.batch)
+        like = steps.get(Kind(full, kind.scouting))
+        if like is not None and dense is not None and _goes_with_batch(dense):
+            steps[kind] = replace(like, flop=like.flop // full * kind.batch)
         else:
             steps[kind] = twin.step(*work.batch(kind.batch), scouting=kind.scouting)
     shapes = {name: layer.weight_shape for name, layer in twin.layers.items()}
@@ -158,8 +163,7 @@ def half(
     if found.sparse and dense is None:
         flop = _moved(flop, work, calendar, rates.devices)
     seconds = _measured(calendar, work, found, times, flop) if times else _modelled(work, flop, found, rates)
-    first = next(iter(found.steps))  # a full batch; without scouting, if there are such steps
-    scouting = next((kind for kind in found.steps if kind.scouting), first)
+    first, scouting = found.largest(scouting=False), found.largest(scouting=True)
     plain, scout = found.steps[first], found.steps[scouting]
     return Half(
         density=found.density,
@@ -196,8 +200,7 @@ def _flop(kind: Kind, step: Step, steps: dict[Kind, Step], dense: Rehearsed | No
     if dense is None:
         return step.flop
     without = Kind(kind.batch, False)
-    scouting = step.flop - steps[without].flop if kind.scouting and without in steps else 0
-    return dense.steps[without].flop + scouting
+    return dense.steps[without].flop + step.flop - steps[without].flop
 
 
 def _total(flops: dict[Kind, int], calendar: dict[Kind, int], workers: int) -> Figure:
