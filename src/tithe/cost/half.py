@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -45,6 +46,7 @@ class Work:
         """With this density instead; None: dense."""
         return self._twin(None if density is None else replace(self.sparse, density=density))
 
+    @functools.cached_property
     def on_average(self) -> Sparse:
         """The sparse network's layers as they are on average over the training, wherever its weights move."""
         if self.moves is None or not self.calendar.rewirings:
@@ -54,15 +56,12 @@ class Work:
         counts = self.moves.on_average(shapes, {name: layer.nnz for name, layer in layers.items()})
         return replace(self.sparse, budget={name: count / math.prod(shapes[name]) for name, count in counts.items()})
 
-    def moved_flop(self, batch: int) -> int:
-        """FLOP that such a step takes more than at the beginning, on average over the training; or fewer, below 0."""
-        later = self.on_average()
-        if later is self.sparse:
+    def moved_flop(self, batch: int, plain: int) -> int:
+        """FLOP that such a step takes more than `plain`, those at the beginning, on average over the training; or
+        fewer, below 0."""
+        if self.on_average is self.sparse:
             return 0
-        return self._step_flop(later, batch) - self._step_flop(self.sparse, batch)
-
-    def _step_flop(self, sparse: Sparse, batch: int) -> int:
-        return self._twin(sparse).step(*self.batch(batch)).flop
+        return self._twin(self.on_average).step(*self.batch(batch)).flop - plain
 
     def _twin(self, sparse: Sparse | None) -> Rehearsal:
         return Rehearsal(self.model, self.optimizer, sparse, self.loss, self.bf16, self.kernels)
@@ -161,7 +160,7 @@ def half(
     flops = {kind: _flop(kind, step, found.steps, dense) for kind, step in found.steps.items()}
     flop = _total(flops, calendar, rates.devices)
     if found.sparse and dense is None:
-        flop = _moved(flop, work, calendar, rates.devices)
+        flop = _moved(flop, work, found, calendar, rates.devices)
     seconds = _measured(calendar, work, found, times, flop) if times else _modelled(work, flop, found, rates)
     first, scouting = found.largest(scouting=False), found.largest(scouting=True)
     plain, scout = found.steps[first], found.steps[scouting]
@@ -208,10 +207,11 @@ def _total(flops: dict[Kind, int], calendar: dict[Kind, int], workers: int) -> F
     return Figure(total, "FLOP", "counted", source=_STEPS)
 
 
-def _moved(flop: Figure, work: Work, calendar: dict[Kind, int], workers: int) -> Figure:
+def _moved(flop: Figure, work: Work, found: Rehearsed, calendar: dict[Kind, int], workers: int) -> Figure:
     """The training's FLOP when rewiring moves weights between layers."""
-    full = max(kind.batch for kind in calendar)
-    moved = work.moved_flop(full) / full * sum(kind.batch * count for kind, count in calendar.items()) * workers
+    kind = found.largest(scouting=False)
+    moved = work.moved_flop(kind.batch, found.steps[kind].flop) / kind.batch
+    moved *= sum(kind.batch * count for kind, count in calendar.items()) * workers
     if moved == 0:
         return flop
     ends = (flop.value + moved * LEFT_OPEN.least, flop.value + moved * LEFT_OPEN.most)

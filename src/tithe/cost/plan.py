@@ -160,7 +160,7 @@ def _measured(work: Work, x: Tensor | tuple[int, ...]) -> Times:
         batches = itertools.repeat((batch, None))
         return Loop(model, work.optimizer(model.parameters()), batches, work.loss, work.bf16)
 
-    total, sparse = work.calendar.total, work.on_average()
+    total, sparse = work.calendar.total, work.on_average
     return Times(
         sparse=step_times(lambda: loop(sparse), scouting=True, total_steps=total),
         dense=step_times(lambda: loop(None), scouting=False, total_steps=total),

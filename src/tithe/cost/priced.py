@@ -114,7 +114,9 @@ def priced(
         UsageError: an unknown name, a number out of range, or a model whose code cannot be followed without numbers.
     """
     device = hardware if isinstance(hardware, Hardware) else machines.find(hardware or machines.PROCESSOR)
-    memory, work = _memory(device_memory, device), replace(work, kernels=device.kernels)
+    memory = _memory(device_memory, device)
+    if work.kernels != device.kernels:
+        work = replace(work, kernels=device.kernels)
     known = Rates.on(device, devices=workers, dtype=_dtype(device, work.bf16), **(rates or {}))
     with _followed():
         dense_steps = rehearsed(work, None)

@@ -63,7 +63,7 @@ def work(recipe: Recipe, sizes: Sizes, optimizer: MakeOptimizer | None = None, w
 
 def measured(recipe: Recipe, dataset: Dataset, todo: Work) -> Times:
     """A few steps of each half of this work, on networks of their own."""
-    steps, sparse = todo.calendar.total, todo.on_average()
+    steps, sparse = todo.calendar.total, todo.on_average
 
     def begin(half: str) -> _Steps:
         model = dense_model(recipe, dataset)
