@@ -11,6 +11,7 @@ from torch import nn
 import tithe
 from tithe import UsageError
 from tithe.budget import counts
+from tithe.cost.calibrate import Loop
 from tithe.cost.figure import Figure
 from tithe.cost.moves import Moves
 from tithe.cost.size import bytes_of
@@ -185,6 +186,16 @@ def test_which_density_fits(how):
     assert still > found.density
     assert planned(density=still, device_memory=room, **how).fit.sparse
     assert not planned(density=still + 0.001, device_memory=room, **how).fit.sparse
+
+
+def test_no_scouting_is_timed_where_nothing_is_rewired(monkeypatch):
+    asked = []
+    monkeypatch.setattr(Loop, "rewire", lambda *given: asked.append(given))
+    how = {"examples": 100, "epochs": 2, "density": 0.1, "calibrate": True}
+    assert tithe.plan(perceptron("cpu"), (BATCH, IN), rewire_every=1000, **how).rewirings == 0
+    assert asked == []
+    assert tithe.plan(perceptron("cpu"), (BATCH, IN), **how).rewirings == 1
+    assert len(asked) == 1
 
 
 def test_a_budget_that_names_every_layer_leaves_no_density_to_choose():

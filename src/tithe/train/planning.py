@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tithe.cost.calendar import Epoch, calendar
-from tithe.cost.calibrate import step_times
 from tithe.cost.figure import Figure
 from tithe.cost.half import Work
 from tithe.cost.moves import Moves
@@ -63,19 +62,16 @@ def work(recipe: Recipe, sizes: Sizes, optimizer: MakeOptimizer | None = None, w
 
 def measured(recipe: Recipe, dataset: Dataset, todo: Work) -> Times:
     """A few steps of each half of this work, on networks of their own."""
-    steps, sparse = todo.calendar.total, todo.on_average
 
-    def begin(half: str) -> _Steps:
+    def begin(sparse: Sparse | None) -> _Steps:
         model = dense_model(recipe, dataset)
-        if half == "sparse":
+        if sparse is not None:
             sparsify(model, sparse.density, sparse.budget, kernel="sparse")
         network = Network(model, todo.optimizer(model.parameters()), None)
+        half = "dense" if sparse is None else "sparse"
         return _Steps(Training(half, network, dataset, recipe, Path(), {}, lambda tick: None))
 
-    return Times(
-        sparse=step_times(lambda: begin("sparse"), scouting=True, total_steps=steps),
-        dense=step_times(lambda: begin("dense"), scouting=False, total_steps=steps),
-    )
+    return Times.measured(begin, todo)
 
 
 class _Steps:
