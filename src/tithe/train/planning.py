@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tithe.cost.calendar import Epoch, calendar
 from tithe.cost.figure import Figure
 from tithe.cost.half import Work
 from tithe.cost.moves import Moves
-from tithe.cost.plan import scout_window
+from tithe.cost.plan import cross_entropy, scout_window
 from tithe.cost.priced import Times, priced
 from tithe.cost.rehearsal import MakeOptimizer, Sparse
 from tithe.errors import Diverged, UsageError
@@ -57,7 +56,7 @@ def work(recipe: Recipe, sizes: Sizes, optimizer: MakeOptimizer | None = None, w
     if recipe.redistribute is not False:
         moves = Moves(every, days.total) if recipe.rate is None else Moves(every, days.total, recipe.rate)
     batches = _batches(sizes.input_shape)
-    return Work(_model(recipe, sizes), make, sparse, _loss, batches, days, recipe.bf16, moves=moves)
+    return Work(_model(recipe, sizes), make, sparse, cross_entropy, batches, days, recipe.bf16, moves=moves)
 
 
 def measured(recipe: Recipe, dataset: Dataset, todo: Work) -> Times:
@@ -158,10 +157,6 @@ def _model(recipe: Recipe, sizes: Sizes) -> nn.Module:
             return models.build(recipe.model, sizes.input_shape, sizes.classes)
     except UsageError:
         return models.build(recipe.model, sizes.input_shape, sizes.classes)
-
-
-def _loss(outputs: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(outputs.float(), labels)
 
 
 def _batches(shape: tuple[int, ...]) -> Callable[[int], tuple[Tensor, Tensor]]:
