@@ -33,6 +33,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
 from tithe.cost.half import Rehearsed, rehearsed
+from tithe.cost.plan import cross_entropy
 from tithe.cost.priced import priced
 from tithe.cost.rehearsal import rewiring_peak
 from tithe.methods import SparseMomentum
@@ -100,7 +101,7 @@ class Real:
 
     def step(self) -> None:
         outputs = self.model(self.x)
-        planning._loss(outputs, self.y).backward()
+        cross_entropy(outputs, self.y).backward()
         self.optimizer.step()
         if self.method is not None:
             self.method.step()

@@ -97,6 +97,8 @@ def _water_fill(total: int, shares: Sequence[float], least: Sequence[int], most:
     low, high = 0.0, max((m / w for m, w in zip(most, weights, strict=True)), default=0.0) + 1.0
     for _ in range(200):
         middle = (low + high) / 2
+        if middle in (low, high):  # neighbours: nothing lies between
+            break
         low, high = (middle, high) if sum(filled(middle)) < total else (low, middle)
     return filled(high)
 

@@ -24,7 +24,7 @@ def looped(examples: int, batch: int, epochs: int, every: int, window: int) -> C
         model(torch.ones(1, 4)).sum().backward()
         method.step()
         optimizer.zero_grad()
-    return Calendar(steps, len(method.history), len(epoch))
+    return Calendar(steps, len(method.history))
 
 
 @given(

@@ -165,6 +165,13 @@ def test_the_environment_says_what_auto_is(monkeypatch):
     assert isinstance(energy.gauge("watts"), energy.Watts)
 
 
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_environment_variable_is_none(monkeypatch, empty):
+    monkeypatch.setenv(energy.ENVIRONMENT, empty)
+    monkeypatch.setattr(energy, "_usable", lambda name: False)
+    assert isinstance(energy.gauge("auto"), energy.Watts)
+
+
 METERED = """
 import json, os, socket, sys, time
 asked = []

@@ -11,6 +11,7 @@ from torch import nn
 import tithe
 from tithe import UsageError
 from tithe.budget import counts
+from tithe.cost.calibrate import Loop
 from tithe.cost.figure import Figure
 from tithe.cost.moves import Moves
 from tithe.cost.size import bytes_of
@@ -109,6 +110,25 @@ def test_without_kernels_the_sparse_network_is_computed_densely():
     assert plan.sparse.scouting_step_flop.value == plan.dense.step_flop.value + scouting
 
 
+@pytest.mark.parametrize("hardware", [None, "h100"])
+def test_a_plain_step_is_told_where_every_full_batch_scouts(hardware):
+    """One full batch, which scouts, and a last one of three examples, which does not."""
+    short, usual = (
+        planned(examples=examples, epochs=1, rewire_every=1, scout_steps=1, hardware=hardware).sparse
+        for examples in (BATCH + 3, 1000)
+    )
+    assert (short.step_flop, short.scouting_step_flop) == (usual.step_flop, usual.scouting_step_flop)
+    assert (short.steady, short.peak) == (usual.steady, usual.peak)
+
+
+def test_densities_that_fit_do_not_depend_on_which_batches_scout():
+    short, usual = (
+        planned(examples=examples, epochs=1, rewire_every=1, scout_steps=1, density=0.5, device_memory=200_000).fit
+        for examples in (BATCH + 3, 1000)
+    )
+    assert short == usual
+
+
 def test_without_kernels_a_layers_dense_weight_is_made_for_a_moment():
     plan, here = planned(hardware="h100"), planned()
     assert plan.sparse.memory["weights"] == here.sparse.memory["weights"]
@@ -154,17 +174,36 @@ def test_calibrated_seconds_are_those_of_steps():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_which_density_fits():
+@pytest.mark.parametrize("how", [{}, {"examples": 1003, "scout_steps": 1}], ids=["", "only last batches scout"])
+def test_which_density_fits(how):
     """The largest with three digits: it fits, and the next larger one does not."""
     room = 200_000
-    found = planned(density=0.5, device_memory=room).fit
+    found = planned(density=0.5, device_memory=room, **how).fit
     assert (found.dense, found.scouting) == (False, False)
-    assert planned(density=found.density, device_memory=room).fit.scouting
-    assert not planned(density=found.density + 0.001, device_memory=room).fit.scouting
+    assert planned(density=found.density, device_memory=room, **how).fit.scouting
+    assert not planned(density=found.density + 0.001, device_memory=room, **how).fit.scouting
     still = found.density_without_scouting
     assert still > found.density
-    assert planned(density=still, device_memory=room).fit.sparse
-    assert not planned(density=still + 0.001, device_memory=room).fit.sparse
+    assert planned(density=still, device_memory=room, **how).fit.sparse
+    assert not planned(density=still + 0.001, device_memory=room, **how).fit.sparse
+
+
+def test_no_scouting_is_timed_where_nothing_is_rewired(monkeypatch):
+    asked = []
+    monkeypatch.setattr(Loop, "rewire", lambda *given: asked.append(given))
+    how = {"examples": 100, "epochs": 2, "density": 0.1, "calibrate": True}
+    assert tithe.plan(perceptron("cpu"), (BATCH, IN), rewire_every=1000, **how).rewirings == 0
+    assert asked == []
+    assert tithe.plan(perceptron("cpu"), (BATCH, IN), **how).rewirings == 1
+    assert len(asked) == 1
+
+
+def test_a_budget_that_names_every_layer_leaves_no_density_to_choose():
+    budget = {"0": 0.1, "2": 0.1}
+    found = planned(budget=budget, device_memory="1GB").fit
+    assert (found.sparse, found.density, found.density_without_scouting) == (True, 1.0, 1.0)
+    found = planned(budget=budget, device_memory="10kB").fit
+    assert (found.sparse, found.density, found.density_without_scouting) == (False, None, None)
 
 
 def test_what_fits_and_what_does_not_is_said():

@@ -21,7 +21,6 @@ class Calendar:
 
     steps: dict[Kind, int]
     rewirings: int
-    per_epoch: int  # steps
 
     @property
     def total(self) -> int:
@@ -61,8 +60,8 @@ class Epoch:
         return self.full + (self.last > 0)
 
 
-def calendar(epoch: Epoch, epochs: int, every: int | None, window: int) -> Calendar:
-    """The calendar of `epochs` epochs, rewired every `every` steps (None: never) but not at the end.
+def calendar(epoch: Epoch, epochs: int, every: int, window: int) -> Calendar:
+    """The calendar of `epochs` epochs, rewired every `every` steps but not at the end.
 
     Scouting takes the last `window` steps before each rewiring, as `SparseMomentum` has it.
 
@@ -70,14 +69,14 @@ def calendar(epoch: Epoch, epochs: int, every: int | None, window: int) -> Calen
         UsageError: fewer than one epoch or step.
     """
     for what, number in (("epochs", epochs), ("rewire every", every), ("scout steps", window)):
-        if number is not None and number < 1:
+        if number < 1:
             raise UsageError(f"{what} {number} is not possible: give 1 or more.")
     total = epochs * epoch.steps
-    rewirings = (total - 1) // every if every is not None else 0
-    window = min(window, every or window)
+    rewirings = (total - 1) // every
+    window = min(window, every)
     scouted = rewirings * window
     scouted_last = 0
-    if epoch.last and every:  # the last batch of an epoch is a step whose number is a multiple of the epoch's steps
+    if epoch.last:  # the last batch of an epoch is a step whose number is a multiple of the epoch's steps
         ends = range(every, rewirings * every + 1, every)
         scouted_last = sum(end // epoch.steps - (end - window) // epoch.steps for end in ends)
     last = epochs if epoch.last else 0
@@ -87,4 +86,4 @@ def calendar(epoch: Epoch, epochs: int, every: int | None, window: int) -> Calen
         Kind(epoch.last, False): last - scouted_last,
         Kind(epoch.last, True): scouted_last,
     }
-    return Calendar({kind: count for kind, count in steps.items() if count}, rewirings, epoch.steps)
+    return Calendar({kind: count for kind, count in steps.items() if count}, rewirings)

@@ -24,7 +24,7 @@ from tithe.cost.figure import Figure, How
 from tithe.errors import UsageError
 
 SOURCES = ("auto", "codecarbon", "zeus", "watts")
-ENVIRONMENT = "TITHE_ENERGY"  # what "auto" means, if it is set
+ENVIRONMENT = "TITHE_ENERGY"  # what "auto" means, if it is set and not empty
 _COUNTERS = {  # codecarbon's modes and parts that read a counter
     "intel_rapl": "the RAPL counter",
     "intel_power_gadget": "the Intel Power Gadget",
@@ -56,7 +56,8 @@ def gauge(source: str) -> Gauge:
     Raises:
         UsageError: an unknown name, or one that is not installed.
     """
-    source = os.environ.get(ENVIRONMENT, source).strip().lower() if source == "auto" else source
+    if source == "auto":
+        source = os.environ.get(ENVIRONMENT, "").strip().lower() or source
     if source not in SOURCES:
         raise UsageError(f"energy {source!r} was given; allowed are {', '.join(map(repr, SOURCES))}.")
     if source == "auto":

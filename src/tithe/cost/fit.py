@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tithe.budget import counts
+from tithe.cost.calendar import Kind
 from tithe.cost.figure import Figure
 from tithe.cost.half import Half, Rehearsed, Work
 from tithe.cost.rehearsal import Step, rewiring_peak
@@ -52,10 +54,7 @@ class Peaks:
     with the number of weights, each of which has its value, three indices, a gradient and optimizer state."""
 
     def __init__(self, work: Work, found: Rehearsed) -> None:
-        self._work, self._shapes = work, found.shapes
-        self._logical = sum(map(math.prod, found.shapes.values()))
-        self._here = found
-        self._there: tuple[int, dict[bool, Step]] | None = None  # weights, steps
+        self._work, self._here = work, found
 
     def steady(self, density: float) -> float:
         """Without scouting and rewiring."""
@@ -63,7 +62,7 @@ class Peaks:
 
     def at(self, density: float) -> float:
         """At every moment."""
-        if not any(kind.scouting for kind in self._work.calendar.steps):
+        if not self._work.calendar.scouting:
             return self.steady(density)
         parts = (lambda s: s.end, lambda s: s.held.optimizer, lambda s: s.held.scouting)
         end, optimizer, scouting = (self._between(density, True, part) for part in parts)
@@ -71,26 +70,23 @@ class Peaks:
         return max(self.steady(density), self._between(density, True, lambda step: step.peak), rewiring)
 
     def _nnz(self, density: float) -> list[int]:
-        return list(counts(self._shapes, density, self._work.sparse.budget).values())
+        return list(counts(self._here.shapes, density, self._work.sparse.budget).values())
 
     def _between(self, density: float, scouting: bool, of: Callable[[Step], float]) -> float:
-        here = next((s for kind, s in self._here.steps.items() if kind.scouting == scouting), None)
-        if here is None:  # all steps scout
-            here = next(iter(self._here.steps.values()))
-        weights, there = self._other()
-        known = sum(self._here.nnz)
-        slope = (of(there[scouting]) - of(here)) / (weights - known)
-        return of(here) + slope * (sum(self._nnz(density)) - known)
+        kind = self._here.largest(scouting)
+        here, known = of(self._here.steps[kind]), sum(self._here.nnz)
+        weights, steps = self._there
+        if weights == known:  # a budget that names every layer: at any density the same network
+            return here
+        return here + (of(steps[kind]) - here) / (weights - known) * (sum(self._nnz(density)) - known)
 
-    def _other(self) -> tuple[int, dict[bool, Step]]:
-        if self._there is None:
-            twin = self._work.rehearsal(self._here.density / 2 if self._here.density > 0.5 else 1.0)
-            batch = self._work.batch(max(kind.batch for kind in self._work.calendar.steps))
-            self._there = (
-                sum(twin.nnz()),
-                {scouting: twin.step(*batch, scouting=scouting) for scouting in (False, True)},
-            )
-        return self._there
+    @functools.cached_property
+    def _there(self) -> tuple[int, dict[Kind, Step]]:
+        """At another density: weights, and the steps with the largest batches."""
+        twin = self._work.rehearsal(self._here.density / 2 if self._here.density > 0.5 else 1.0)
+        kinds = dict.fromkeys(self._here.largest(scouting) for scouting in (False, True))
+        steps = {kind: twin.step(*self._work.batch(kind.batch), scouting=kind.scouting) for kind in kinds}
+        return sum(twin.nnz()), steps
 
 
 def _largest(peak: Callable[[float], float], room: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -45,6 +46,7 @@ class Work:
         """With this density instead; None: dense."""
         return self._twin(None if density is None else replace(self.sparse, density=density))
 
+    @functools.cached_property
     def on_average(self) -> Sparse:
         """The sparse network's layers as they are on average over the training, wherever its weights move."""
         if self.moves is None or not self.calendar.rewirings:
@@ -54,15 +56,12 @@ class Work:
         counts = self.moves.on_average(shapes, {name: layer.nnz for name, layer in layers.items()})
         return replace(self.sparse, budget={name: count / math.prod(shapes[name]) for name, count in counts.items()})
 
-    def moved_flop(self, batch: int) -> int:
-        """FLOP that such a step takes more than at the beginning, on average over the training; or fewer, below 0."""
-        later = self.on_average()
-        if later is self.sparse:
+    def moved_flop(self, batch: int, plain: int) -> int:
+        """FLOP that such a step takes more than `plain`, those at the beginning, on average over the training; or
+        fewer, below 0."""
+        if self.on_average is self.sparse:
             return 0
-        return self._step_flop(later, batch) - self._step_flop(self.sparse, batch)
-
-    def _step_flop(self, sparse: Sparse, batch: int) -> int:
-        return self._twin(sparse).step(*self.batch(batch)).flop
+        return self._twin(self.on_average).step(*self.batch(batch)).flop - plain
 
     def _twin(self, sparse: Sparse | None) -> Rehearsal:
         return Rehearsal(self.model, self.optimizer, sparse, self.loss, self.bf16, self.kernels)
@@ -99,11 +98,15 @@ class Rehearsed:
     """The steps that a half has, and the network they were rehearsed with."""
 
     sparse: bool
-    steps: dict[Kind, Step]  # full batches first, those without scouting before those with it
+    steps: dict[Kind, Step]  # full batches first, those without scouting before those with it; full without always
     density: float
     weights: int
     nnz: list[int]  # of each sparse layer, at the beginning
     shapes: dict[str, tuple[int, ...]]  # of their weights
+
+    def largest(self, scouting: bool) -> Kind:
+        """The steps with the largest batches, with or without scouting; without where there are none with it."""
+        return next((kind for kind in self.steps if kind.scouting == scouting), next(iter(self.steps)))
 
 
 def rehearsed(work: Work, density: float | None, dense: Rehearsed | None = None) -> Rehearsed:
@@ -113,13 +116,14 @@ def rehearsed(work: Work, density: float | None, dense: Rehearsed | None = None)
     the smaller last batches of an epoch are not rehearsed again.
     """
     twin = work.rehearsal(density)
-    kinds = {_kind(kind, density is not None) for kind in work.calendar.steps}
+    full = max(kind.batch for kind in work.calendar.steps)
+    kinds = {Kind(full, False), *(_kind(kind, density is not None) for kind in work.calendar.steps)}
     ordered = sorted(kinds, key=lambda kind: (-kind.batch, kind.scouting))
     steps: dict[Kind, Step] = {}
     for kind in ordered:
-        full = steps.get(Kind(ordered[0].batch, kind.scouting))
-        if full is not None and dense is not None and _goes_with_batch(dense):
-            steps[kind] = replace(full, flop=full.flop // ordered[0].batch * kind.batch)
+        like = steps.get(Kind(full, kind.scouting))
+        if like is not None and dense is not None and _goes_with_batch(dense):
+            steps[kind] = replace(like, flop=like.flop // full * kind.batch)
         else:
             steps[kind] = twin.step(*work.batch(kind.batch), scouting=kind.scouting)
     shapes = {name: layer.weight_shape for name, layer in twin.layers.items()}
@@ -156,10 +160,9 @@ def half(
     flops = {kind: _flop(kind, step, found.steps, dense) for kind, step in found.steps.items()}
     flop = _total(flops, calendar, rates.devices)
     if found.sparse and dense is None:
-        flop = _moved(flop, work, calendar, rates.devices)
+        flop = _moved(flop, work, found, calendar, rates.devices)
     seconds = _measured(calendar, work, found, times, flop) if times else _modelled(work, flop, found, rates)
-    first = next(iter(found.steps))  # a full batch; without scouting, if there are such steps
-    scouting = next((kind for kind in found.steps if kind.scouting), first)
+    first, scouting = found.largest(scouting=False), found.largest(scouting=True)
     plain, scout = found.steps[first], found.steps[scouting]
     return Half(
         density=found.density,
@@ -196,8 +199,7 @@ def _flop(kind: Kind, step: Step, steps: dict[Kind, Step], dense: Rehearsed | No
     if dense is None:
         return step.flop
     without = Kind(kind.batch, False)
-    scouting = step.flop - steps[without].flop if kind.scouting and without in steps else 0
-    return dense.steps[without].flop + scouting
+    return dense.steps[without].flop + step.flop - steps[without].flop
 
 
 def _total(flops: dict[Kind, int], calendar: dict[Kind, int], workers: int) -> Figure:
@@ -205,10 +207,11 @@ def _total(flops: dict[Kind, int], calendar: dict[Kind, int], workers: int) -> F
     return Figure(total, "FLOP", "counted", source=_STEPS)
 
 
-def _moved(flop: Figure, work: Work, calendar: dict[Kind, int], workers: int) -> Figure:
+def _moved(flop: Figure, work: Work, found: Rehearsed, calendar: dict[Kind, int], workers: int) -> Figure:
     """The training's FLOP when rewiring moves weights between layers."""
-    full = max(kind.batch for kind in calendar)
-    moved = work.moved_flop(full) / full * sum(kind.batch * count for kind, count in calendar.items()) * workers
+    kind = found.largest(scouting=False)
+    moved = work.moved_flop(kind.batch, found.steps[kind].flop) / kind.batch
+    moved *= sum(kind.batch * count for kind, count in calendar.items()) * workers
     if moved == 0:
         return flop
     ends = (flop.value + moved * LEFT_OPEN.least, flop.value + moved * LEFT_OPEN.most)

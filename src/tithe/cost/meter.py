@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tithe.cost.bill import Bill, Reading
-from tithe.cost.energy import Watts, gauge
+from tithe.cost.energy import Watts, gauge, total
 from tithe.cost.figure import Figure
 from tithe.cost.flop import FlopCount
 from tithe.cost.rates import Rates
@@ -156,12 +156,7 @@ class Meter:
 def _sum(windows: list[Figure | None]) -> Figure | None:
     """None if one of them is not known: then all is modelled from watts."""
     known = [window for window in windows if window is not None]
-    if not known or len(known) < len(windows):
-        return None
-    total = known[0]
-    for window in known[1:]:
-        total = total.plus(window)
-    return total
+    return total(known) if known and len(known) == len(windows) else None
 
 
 def _on_device(memory: int | None) -> Figure | None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn, optim
 
 from tithe.cost import table
 from tithe.cost.calendar import Epoch, calendar
-from tithe.cost.calibrate import Loop, step_times
+from tithe.cost.calibrate import Loop
 from tithe.cost.half import Work
 from tithe.cost.hardware import Hardware
 from tithe.cost.moves import Moves
@@ -160,11 +160,7 @@ def _measured(work: Work, x: Tensor | tuple[int, ...]) -> Times:
         batches = itertools.repeat((batch, None))
         return Loop(model, work.optimizer(model.parameters()), batches, work.loss, work.bf16)
 
-    total, sparse = work.calendar.total, work.on_average()
-    return Times(
-        sparse=step_times(lambda: loop(sparse), scouting=True, total_steps=total),
-        dense=step_times(lambda: loop(None), scouting=False, total_steps=total),
-    )
+    return Times.measured(loop, work)
 
 
 def _noise(work: Work, x: Tensor | tuple[int, ...]) -> Tensor:

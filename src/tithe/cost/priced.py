@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,12 +11,13 @@ from torch._subclasses import fake_tensor
 
 from tithe import human
 from tithe.cost import hardware as machines
-from tithe.cost.calibrate import StepTimes
+from tithe.cost.calibrate import Stepper, StepTimes, step_times
 from tithe.cost.figure import Figure
 from tithe.cost.fit import ON_CHIP, Fit, Peaks, fit
 from tithe.cost.half import Half, Work, half, rehearsed
 from tithe.cost.hardware import Hardware
 from tithe.cost.rates import Rates
+from tithe.cost.rehearsal import Sparse
 from tithe.cost.size import bytes_of
 from tithe.errors import UsageError
 
@@ -27,6 +28,20 @@ class Times:
 
     sparse: StepTimes
     dense: StepTimes
+
+    @classmethod
+    def measured(cls, begin: Callable[[Sparse | None], Stepper], work: Work) -> Times:
+        """Time a few steps of either half of this work, as `step_times` does.
+
+        Args:
+            begin: a training of a network that is made sparse so; dense for None.
+            work: what is to be trained.
+        """
+        calendar, sparse = work.calendar, work.on_average
+        return cls(
+            sparse=step_times(lambda: begin(sparse), scouting=calendar.rewirings > 0, total_steps=calendar.total),
+            dense=step_times(lambda: begin(None), scouting=False, total_steps=calendar.total),
+        )
 
 
 @dataclass(frozen=True)
@@ -114,7 +129,9 @@ def priced(
         UsageError: an unknown name, a number out of range, or a model whose code cannot be followed without numbers.
     """
     device = hardware if isinstance(hardware, Hardware) else machines.find(hardware or machines.PROCESSOR)
-    memory, work = _memory(device_memory, device), replace(work, kernels=device.kernels)
+    memory = _memory(device_memory, device)
+    if work.kernels != device.kernels:
+        work = replace(work, kernels=device.kernels)
     known = Rates.on(device, devices=workers, dtype=_dtype(device, work.bf16), **(rates or {}))
     with _followed():
         dense_steps = rehearsed(work, None)

@@ -16,14 +16,13 @@ import numpy as np
 from tithe.forecast.check import Runs
 from tithe.forecast.fitting import fit
 from tithe.forecast.forms import FORMS, TINY, Array
-from tithe.forecast.loss import Huber, Loss, spread
+from tithe.forecast.loss import TYPICAL, Loss, spread
 
 RARE = 0.005
 """How seldom runs without a break may be told to have one, by the F distribution."""
 BEFORE, AFTER = 3, 4
 """Sizes on either side, at least: to show that a line goes wrong, and to make a forecast of."""
 _PARAMETERS = 4  # of a broken line: height, two slopes, place
-_ROBUST = Huber(2.0)
 _ROUNDS = 6  # of reweighted squares
 _EXACT = 0.004  # least noise, in logs: runs that lie on a line were not without
 
@@ -69,7 +68,7 @@ def _broken(x: Array, y: Array, knots: Array) -> Array:
         weighted = np.swapaxes(columns * weights[..., None], -1, -2)
         line = np.linalg.solve(weighted @ columns + 1e-12 * np.eye(3), weighted @ y[:, None])
         residual = (columns @ line)[..., 0] - y
-        weights = _ROBUST.weights(residual, np.maximum(spread(residual, np.ones_like(y)), _EXACT))
+        weights = TYPICAL.weights(residual, np.maximum(spread(residual, np.ones_like(y)), _EXACT))
     return residual
 
 
@@ -89,7 +88,7 @@ def _compared(broken: Array, whole: Array) -> tuple[int, float]:
     runs = broken.shape[-1]
     free = runs - _PARAMETERS
     scale = max(float(spread(broken, np.ones(runs)).min()) * np.sqrt(min(3.0, runs / free)), _EXACT)
-    with_break, without = (_ROBUST.of(residual, np.array([scale])).sum(-1) for residual in (broken, whole))
+    with_break, without = (TYPICAL.of(residual, np.array([scale])).sum(-1) for residual in (broken, whole))
     place = int(with_break.argmin())
     return place, float((without.min() - with_break[place]) / max(with_break[place], free * _EXACT**2) * free)
 

@@ -87,13 +87,14 @@ def fit(
     tried, fits, mixture = mix(used, loss, level, seed, watch)
     watch("the larger runs from the smaller ones")
     return _result(
-        given, broke, tried, fits, mixture, target, axis, unit, frontier, _year(year, compute, scaled), rates,
+        given, used, broke, tried, fits, mixture, target, axis, unit, frontier, _year(year, compute, scaled), rates,
         held_out(given, loss, level, seed),
     )  # fmt: skip
 
 
 def _result(
     given: Runs,
+    used: Runs,
     broke: Break | None,
     tried: Backtest,
     fits: list[Fit],
@@ -118,7 +119,7 @@ def _result(
     }
     noise = float(np.sqrt(fits[int(np.argmax(tried.weights))].variance))
     priced = _target(mixture, wanted, largest, unit, rates)
-    sizes = len(np.unique(given.compute[broke.before :] if broke else given.compute))
+    sizes = len(np.unique(used.compute))
     found = verdict.verdict(sizes, priced.decades_beyond, priced.unreachable)
     return Forecast(
         axis=axis,

@@ -11,6 +11,7 @@ from tithe.cost.figure import Figure
 from tithe.cost.run import Run
 from tithe.report import bill as bills
 from tithe.report.gather import Story
+from tithe.report.plan import checked
 
 MISSING = "–"
 CARDS = {  # in the order of what a reader wants first
@@ -26,12 +27,6 @@ _MORE = {  # of the network, below the bill
     "training_seconds": "training alone",
     "steady_bytes": "weights, gradients, optimizer",
     "peak_bytes": "  the same, while scouting",
-}
-PLANNED = {
-    "flop": "training FLOP",
-    "seconds": "training time",
-    "held": "memory",
-    "held_peak": "memory while scouting",
 }
 _NOT_OURS = "as its owner reported it"
 
@@ -178,20 +173,18 @@ def plan(story: Story) -> list[dict[str, Any]]:
     """What was predicted before the run, beside what came: a row a half and quantity."""
     rows = []
     for half in story.halves:
-        checks = half.more.get("plan") or {}
-        for name, label in PLANNED.items():
-            if checks.get(name):
-                predicted, came = (Figure.from_json(checks[name][key]) for key in ("predicted", "measured"))
-                ratio = checks[name]["ratio"]
-                cells = [(predicted.number(), _interval(predicted), how([predicted])), (came.number(), "", how([came]))]
-                rows.append(
-                    {
-                        "label": label,
-                        "half": half.half,
-                        "cells": [{"number": n, "interval": i, "how": h} for n, i, h in cells],
-                        "ratio": MISSING if ratio is None else human.three_digits(ratio),
-                    }
-                )
+        for label, check in checked(half.more.get("plan") or {}):
+            predicted, came = (Figure.from_json(check[key]) for key in ("predicted", "measured"))
+            ratio = check["ratio"]
+            cells = [(predicted.number(), _interval(predicted), how([predicted])), (came.number(), "", how([came]))]
+            rows.append(
+                {
+                    "label": label,
+                    "half": half.half,
+                    "cells": [{"number": n, "interval": i, "how": h} for n, i, h in cells],
+                    "ratio": MISSING if ratio is None else human.three_digits(ratio),
+                }
+            )
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -125,9 +125,21 @@ def check_table(report: Mapping[str, Any]) -> Table | None:
         shown.add_column(head, justify="right")
     shown.add_column("known")
     for name, checks in halves.items():
-        for quantity, label in _CHECKED.items():
-            shown.add_row(f"{name}: {label}", *_compared(checks[quantity]))
+        for label, check in checked(checks):
+            shown.add_row(f"{name}: {label}", *_compared(check))
     return shown
+
+
+def checked(checks: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What a half's plan is held against, with labels; memory while scouting only if something scouts or was to."""
+    nothing_scouts = _values(checks.get("held")) == _values(checks.get("held_peak"))
+    for quantity, label in _CHECKED.items():
+        if checks.get(quantity) and not (nothing_scouts and quantity == "held_peak"):
+            yield label, checks[quantity]
+
+
+def _values(check: Mapping[str, Any] | None) -> list[float]:
+    return [check[key]["value"] for key in ("predicted", "measured")] if check else []
 
 
 def _compared(check: Mapping[str, Any]) -> list[str]:

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tithe.cost.calendar import Epoch, calendar
-from tithe.cost.calibrate import step_times
 from tithe.cost.figure import Figure
 from tithe.cost.half import Work
 from tithe.cost.moves import Moves
-from tithe.cost.plan import scout_window
+from tithe.cost.plan import cross_entropy, scout_window
 from tithe.cost.priced import Times, priced
 from tithe.cost.rehearsal import MakeOptimizer, Sparse
 from tithe.errors import Diverged, UsageError
@@ -58,24 +56,21 @@ def work(recipe: Recipe, sizes: Sizes, optimizer: MakeOptimizer | None = None, w
     if recipe.redistribute is not False:
         moves = Moves(every, days.total) if recipe.rate is None else Moves(every, days.total, recipe.rate)
     batches = _batches(sizes.input_shape)
-    return Work(_model(recipe, sizes), make, sparse, _loss, batches, days, recipe.bf16, moves=moves)
+    return Work(_model(recipe, sizes), make, sparse, cross_entropy, batches, days, recipe.bf16, moves=moves)
 
 
 def measured(recipe: Recipe, dataset: Dataset, todo: Work) -> Times:
     """A few steps of each half of this work, on networks of their own."""
-    steps, sparse = todo.calendar.total, todo.on_average()
 
-    def begin(half: str) -> _Steps:
+    def begin(sparse: Sparse | None) -> _Steps:
         model = dense_model(recipe, dataset)
-        if half == "sparse":
+        if sparse is not None:
             sparsify(model, sparse.density, sparse.budget, kernel="sparse")
         network = Network(model, todo.optimizer(model.parameters()), None)
+        half = "dense" if sparse is None else "sparse"
         return _Steps(Training(half, network, dataset, recipe, Path(), {}, lambda tick: None))
 
-    return Times(
-        sparse=step_times(lambda: begin("sparse"), scouting=True, total_steps=steps),
-        dense=step_times(lambda: begin("dense"), scouting=False, total_steps=steps),
-    )
+    return Times.measured(begin, todo)
 
 
 class _Steps:
@@ -162,10 +157,6 @@ def _model(recipe: Recipe, sizes: Sizes) -> nn.Module:
             return models.build(recipe.model, sizes.input_shape, sizes.classes)
     except UsageError:
         return models.build(recipe.model, sizes.input_shape, sizes.classes)
-
-
-def _loss(outputs: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(outputs.float(), labels)
 
 
 def _batches(shape: tuple[int, ...]) -> Callable[[int], tuple[Tensor, Tensor]]:
