@@ -43,7 +43,7 @@ from tithe.train.data import load
 from tithe.train.data.sizes import Sizes
 from tithe.train.files import write_json
 from tithe.train.loop import Training
-from tithe.train.network import dense_model, dense_network, optimizer_for, sparse_model, sparse_network
+from tithe.train.network import dense_model, dense_network, optimizer_for, sparse_network
 from tithe.train.recipe import Recipe
 from tithe.train.results import machine
 
@@ -90,7 +90,7 @@ class Real:
     def __init__(self, name: str, density: float | None, scout: bool, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
         self.recipe, sizes = recipe_of(name)
         data = planning.noise(self.recipe, replace(sizes, examples=1))
-        self.model = dense_model(self.recipe, data) if density is None else sparse_model(self.recipe, data)
+        self.model = dense_model(self.recipe, data) if density is None else sparse_network(self.recipe, data).model
         self.optimizer = optimizer_for(self.recipe, self.model.parameters())
         every = 6 if scout else 1000
         self.method = None

@@ -44,6 +44,27 @@ def test_a_forgotten_prepare_is_told(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PREPARED)
+def test_prepare_takes_a_function(name: str) -> None:
+    run = trial(name, **({"strength": None} if name == "group-lasso" else {}))
+    with pytest.raises(tithe.UsageError, match=r"prepare was given a Tensor; it takes a function"):
+        run.method.prepare(run.loss(0))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_optimizer_before_the_model_is_told(name: str) -> None:
+    model = nn.Sequential(nn.Linear(12, 4))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(tithe.UsageError, match="give the model, then its optimizer"):
+        METHODS[name].make(optimizer, model, OFFERED, {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "other"), [("set", "rigl"), ("rigl", "static"), ("dense", "l1"), ("l1", "one-shot")])
+def test_the_state_of_another_method_is_refused(name: str, other: str) -> None:
+    with pytest.raises(tithe.UsageError, match=r"the saved state is that of .*; make the method that was saved"):
+        trial(name).method.load_state_dict(trial(other).method.state_dict())
+
+
+@pytest.mark.parametrize("name", PREPARED)
 def test_running_statistics_do_not_remember_the_batch_of_prepare(name: str) -> None:
     run = trial(name, "cnn", **({"strength": None} if name == "group-lasso" else {}))
     before = {key: value.clone() for key, value in run.model[1].state_dict().items()}
@@ -92,6 +113,13 @@ def test_who_rewires_often_is_told_of_a_cut_network() -> None:
         train()
 
 
+def test_a_penalty_that_leaves_one_channel_is_told() -> None:
+    run = trial("group-lasso", strength=0.5, prune_at=0.8)
+    with pytest.warns(UserWarning, match="the penalty has left one channel after layer '0'.*smaller strength"):
+        run.train(1, 2 * EVERY)
+
+
+@pytest.mark.filterwarnings("ignore:step 8. the penalty has left one channel")
 def test_group_lasso_goes_on_where_one_channel_of_a_space_is_left() -> None:
     through = trial("group-lasso", strength=0.5, prune_at=0.8)
     through.train(1, 2 * EVERY)

@@ -47,6 +47,7 @@ def test_a_trial_that_was_begun_is_gone_on_with_and_half_of_one_never_was(tmp_pa
     with study.opened(path) as opened:
         assert study.begun(opened) is None
         now = study.ask(opened, PLAN, seed=3)
+        assert study.place(now) == now.number - 1, "trials are numbered without a gap"
         assert now.number == cut_off.number + 1
     with study.opened(path) as opened:
         again = study.begun(opened)

@@ -83,7 +83,7 @@ HEADINGS = {
     "mlp:W1-W2-... or your own module.path:factory, called with input_shape and classes.",
 )
 @click.option("--density", type=float, help="Fraction of the weights that exist.  [default: 0.05]")
-@click.option("--budget", help="How layers share the weights: erk or uniform.  [default: erk]")
+@click.option("--budget", help="How layers share the weights: erk or uniform.  [default: the method's]")
 @click.option("--method", help="How the network becomes or stays sparse; see below.  [default: sparse-momentum]")
 @click.option(
     "--remove-dead",
@@ -110,9 +110,11 @@ HEADINGS = {
     help="Activations in bfloat16 under torch.autocast: half the memory for them, sparse layers faster. Dense layers "
     "get faster only on a processor with bfloat16 instructions; on others they can be 30 times slower.",
 )
-@click.option("--rewire-every", type=int, help="Steps between rewirings.  [default: at the ends of epochs]")
+@click.option("--rewire-every", type=int, help="Steps between rewirings.  [default: the method's]")
 @click.option("--scout-steps", type=int, help="Steps with dense gradients before a rewiring.  [default: the method's]")
-@click.option("--rate", type=float, help="Fraction of the weights dropped at the first rewiring.  [default: 0.5]")
+@click.option(
+    "--rate", type=float, help="Fraction of the weights dropped at the first rewiring.  [default: the method's]"
+)
 @click.option(
     "--redistribute/--no-redistribute",
     default=None,

@@ -68,7 +68,7 @@ Exit status: 0 done, 1 every trial diverged, 2 bad input, 130 Ctrl-C, 143 SIGTER
 @click.option("--weight-decay", type=float, help="L2 penalty of the first trial; of all where it is not tuned.")
 @click.option("--augment", help="none, or crop-flip for random crops and mirror images.")
 @click.option("--bf16", is_flag=True, default=None, help="Activations in bfloat16.")
-@click.option("--rewire-every", type=int, help="Steps between rewirings.  [default: at the ends of epochs]")
+@click.option("--rewire-every", type=int, help="Steps between rewirings.  [default: the method's]")
 @click.option("--rate", type=float, help="Drop fraction of the first trial; of all where it is not tuned.")
 @click.option("--seed", type=int, help="Of the networks, and of what is suggested.  [default: 0]")
 @click.option("--threads", type=int, help="CPU threads.  [default: torch's choice]")

@@ -36,6 +36,9 @@ class Method:
     temperature: ClassVar[float] = 1.0  # the scores in `prepare`'s loss are to be divided by it
 
     def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
+        if not isinstance(model, nn.Module) or isinstance(optimizer, nn.Module):
+            kinds = f"a {type(model).__name__} and a {type(optimizer).__name__}"
+            raise UsageError(f"{kinds} were given; give the model, then its optimizer")
         self.model, self.optimizer = model, optimizer
         self.history: list[Rewiring] = []
         self.steps = 0
@@ -90,13 +93,23 @@ class Method:
 
     def state_dict(self) -> dict[str, Any]:
         """Numbers, strings, lists, dicts and tensors only."""
-        return {"steps": self.steps, "history": [asdict(rewiring) for rewiring in self.history]}
+        return {
+            "method": type(self).__name__,
+            "steps": self.steps,
+            "history": [asdict(rewiring) for rewiring in self.history],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state` was saved; load the model's and the optimizer's state first.
 
         Where channels had been removed, `tithe.fit_channels` makes room in the model for its state.
+
+        Raises:
+            UsageError: the state is that of another method.
         """
+        whose, ours = state.get("method"), type(self).__name__
+        if whose not in (None, ours):  # None: as older versions saved it
+            raise UsageError(f"the saved state is that of {whose}, and this is {ours}; make the method that was saved")
         self.steps = state["steps"]
         self.history = [Rewiring(**entry) for entry in state["history"]]
 
@@ -143,6 +156,15 @@ def dice(seed: int, step: int, layer: str) -> torch.Generator:
     """The generator of all random choices for one layer at one step; a process's rank plays no part in it."""
     digest = hashlib.sha256(f"{seed} {step} {layer}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def check_loss(loss: object) -> None:
+    """Raise UsageError where `prepare` was given the loss itself."""
+    if not callable(loss):
+        raise UsageError(
+            f"prepare was given a {type(loss).__name__}; it takes a function that gives a batch's loss, such as "
+            "lambda: criterion(model(x), y)"
+        )
 
 
 def check_steps(**steps: int | None) -> None:

@@ -16,6 +16,7 @@ of loss and penalty in the configurations of their public code for CIFAR. Differ
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import torch
@@ -160,7 +161,16 @@ class GroupLasso(Penalised):
                 left = (~mask).nonzero().reshape(-1).cpu()
                 keep_channels(self.spaces[name], left, self.optimizer)
                 self.kept[name] = self.kept[name][left]
+        self._warn_of_one_channel([name for name, mask in gone.items() if mask.any() and len(self.kept[name]) == 1])
         self.history.append(Rewiring(self.steps, 0.0, before - self._weights(), 0))
+
+    def _warn_of_one_channel(self, names: list[str]) -> None:
+        if names and self.steps < self.prune_step:
+            warnings.warn(
+                f"step {self.steps}: the penalty has left one channel after layer {', '.join(map(repr, names))}, which "
+                f"hardly learns anything; try a smaller strength or share than {self.share:g}",
+                stacklevel=4,
+            )
 
     def _weights(self) -> int:
         return sum(math.prod(weight_shape(module)) for module in self.modules)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from tithe.errors import UsageError
-from tithe.methods.base import Method, check_not_negative, group_of, unremembered
+from tithe.methods.base import Method, check_loss, check_not_negative, group_of, unremembered
 
 
 class Penalised(Method):
@@ -30,7 +30,12 @@ class Penalised(Method):
         return self.strength is None
 
     def prepare(self, loss: Callable[[], Tensor]) -> None:
-        """Choose the strength by one batch's loss, where none was given."""
+        """Choose the strength by one batch's loss, where none was given.
+
+        Raises:
+            UsageError: `loss` is no function.
+        """
+        check_loss(loss)
         if self.strength is None:
             with unremembered(self._buffers()):
                 self.strength = strength_for(loss, self._penalty(), self.share)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Start = Literal["sparse", "dense", "ordinary"]
 """What a method is given: a model sparsified at its density, one sparsified at density 1, or one left as it is."""
 
+_OPTIONS = {"every": " (--rewire-every)"}  # hyper-parameters that the command line calls otherwise
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -32,16 +34,7 @@ class Entry:
     family: str
     start: Start = "sparse"
     budget: str = "erk"  # how layers share the weights, unless told otherwise
-    every: int | None = None  # steps between rewirings, unless told otherwise; None: an epoch
-
-    @property
-    def needs(self) -> str:
-        """What the model has to be, in words."""
-        return {
-            "sparse": "tithe.sparsify(model, density)",
-            "dense": "tithe.sparsify(model, 1.0)",
-            "ordinary": "the model as it is" + ("" if self.name == "dense" else ", with hidden channels"),
-        }[self.start]
+    every: int | None = None  # steps between rewirings, unless told otherwise; None: an epoch or some
 
     def load(self) -> type[Method]:
         """The class."""
@@ -71,7 +64,7 @@ class Entry:
         for name in given:
             if name not in known:
                 raise UsageError(
-                    f"method {self.name} has no {name.replace('_', ' ')}; it has "
+                    f"method {self.name} has no {name.replace('_', ' ')}{_OPTIONS.get(name, '')}; it has "
                     f"{', '.join(sorted(n.replace('_', ' ') for n in known)) or 'nothing to set'}"
                 )
         chosen = {name: value for name, value in offered.items() if name in known} | dict(given)

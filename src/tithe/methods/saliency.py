@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tithe.errors import UsageError
-from tithe.methods.base import unremembered
+from tithe.methods.base import check_loss, unremembered
 from tithe.methods.descent import GLOBAL, Descent, pruned
 from tithe.methods.driver import Driver
 
@@ -53,8 +53,9 @@ class AtStart(Driver):
             loss: runs the model on the batch, divides its scores by `temperature` and answers with the loss.
 
         Raises:
-            UsageError: the scores are not finite.
+            UsageError: `loss` is no function, or the scores are not finite.
         """
+        check_loss(loss)
         if self.history:
             return
         with unremembered(self._buffers()):

@@ -44,7 +44,7 @@ class Scouting(Periodic):
         Raises:
             UsageError: the state is of a model with other layers.
         """
-        for name, saved in state["scouts"].items():
+        for name, saved in state.get("scouts", {}).items():
             layer = self.layers.get(name)
             if layer is None or tuple(saved["first"].shape) != layer.matrix_shape:
                 raise UsageError(f"the saved state scouts layer {name!r}, which this model does not have in that shape")

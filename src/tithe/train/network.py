@@ -55,7 +55,9 @@ def sparse_network(recipe: Recipe, dataset: Dataset) -> Network:
 def _as_it_starts(entry: Entry, recipe: Recipe, model: nn.Module) -> None:
     """Make the dense model what the method is given."""
     if entry.start == "sparse":
-        _sparsified(recipe, model)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        # No kernel is chosen by the clock: a resumed run could choose another, and end with other bits.
+        tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=generator, kernel="sparse")
     elif entry.start == "dense":
         tithe.sparsify(model, 1.0, kernel="by-density")
 
@@ -79,17 +81,6 @@ def dense_network(recipe: Recipe, dataset: Dataset) -> Network:
     """The same network from the same seed, without `sparsify` and without a method."""
     model = dense_model(recipe, dataset)
     return Network(model, optimizer_for(recipe, carried.parameters(recipe, model, dataset)), None)
-
-
-def sparse_model(recipe: Recipe, dataset: Dataset) -> nn.Module:
-    """The recipe's model, sparse."""
-    return _sparsified(recipe, dense_model(recipe, dataset))
-
-
-def _sparsified(recipe: Recipe, model: nn.Module) -> nn.Module:
-    generator = torch.Generator().manual_seed(recipe.seed)
-    # No kernel is chosen by the clock: a resumed run could choose another, and end with other bits.
-    return tithe.sparsify(model, recipe.density, budget=recipe.budget, generator=generator, kernel="sparse")
 
 
 def dense_model(recipe: Recipe, dataset: Dataset) -> nn.Module:

@@ -107,8 +107,8 @@ class Tuning:
         with study.opened(self.asked.out / STUDY) as opened:
             unfinished = study.begun(opened)
             done = {outcome.number: outcome for outcome in outcomes}
-            if unfinished is not None and unfinished.number in done:
-                self._tell(opened, unfinished, done[unfinished.number])
+            if unfinished is not None and study.place(unfinished) in done:
+                self._tell(opened, unfinished, done[study.place(unfinished)])
                 unfinished = None
             watch.begin("trials", names, len(done))
             while unfinished is not None or self._wants_more(done):
@@ -127,17 +127,18 @@ class Tuning:
         return train(job, lambda tick: watch.training("the best, on all the data", tick), trained=trained)
 
     def _do(self, opened: Any, now: Any, watch: Watch) -> Outcome:
+        number = study.place(now)
         params = {param.name: now.params[param.name] for param in self.plan.space}
         changed = self._changed(params)
         options = {"compare": "none"} | self.plan.options | changed | {"validation": self.plan.validation}
-        job = self._job(self._folder(now.number), options)
+        job = self._job(self._folder(number), options)
         return trial.do(
             job,
             self._judge(opened, now),
-            now.number,
+            number,
             params,
             changed,
-            lambda t: watch.training(f"trial {now.number}", t),
+            lambda t: watch.training(f"trial {number}", t),
         )
 
     def _changed(self, params: Mapping[str, float]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ UNITS: dict[str, float] = {"flop": 1e3, "seconds": 1e-6}
 HALVING = 2  # of those that reach a rung, one in so many goes on; and the next rung is so much further
 FIRST_RUNG = 8  # it is at one part in so many of the recipe's cost
 RANDOM_TRIALS = 6  # before the estimator has enough to go by
-_RUNG, _READY, _STOPPED = "rung", "ready", "stopped"
+_RUNG, _PLACE, _STOPPED = "rung", "place", "stopped"
 
 
 def library() -> Any:
@@ -92,7 +92,7 @@ def begun(study: optuna.Study) -> Any | None:
     """
     optuna = library()
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        if trial.user_attrs.get(_READY):
+        if _PLACE in trial.user_attrs:
             return optuna.trial.Trial(study, trial._trial_id)
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return None
@@ -111,8 +111,13 @@ def ask(study: optuna.Study, plan: Plan, seed: int) -> Any:
     if number == 0 and not study.get_trials(deepcopy=False, states=(states.WAITING,)):
         study.enqueue_trial({param.name: _value(param, param.start) for param in plan.space})
     trial = study.ask({param.name: _distribution(param) for param in plan.space})
-    trial.set_user_attr(_READY, True)
+    trial.set_user_attr(_PLACE, number)
     return trial
+
+
+def place(trial: Any) -> int:
+    """The trial's number among those that began: Optuna's own has gaps where one was cut off."""
+    return trial.user_attrs[_PLACE]
 
 
 def _seed(seed: int, number: int) -> int:

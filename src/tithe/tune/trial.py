@@ -93,11 +93,11 @@ def do(
 def tell(study: Any, judge: Judge, outcome: Outcome) -> None:
     """Write into the study how a trial ended."""
     if outcome.finished:
-        study.tell(outcome.number, outcome.error)
+        study.tell(judge.trial.number, outcome.error)
         return
     if outcome.ended == "diverged":
         judge.diverged()
-    study.tell(outcome.number, state=library().trial.TrialState.PRUNED)
+    study.tell(judge.trial.number, state=library().trial.TrialState.PRUNED)
 
 
 def _of_report(half: dict[str, Any], number: int, params: dict[str, float], changed: dict[str, Any]) -> Outcome:
