@@ -30,8 +30,22 @@ def test_a_search_is_one_of_the_tactics(tithe: Tithe, tmp_path):
     assert {row["tactic"] for row in outcome.report["tables"]["tactics-digits"]["rows"]} == {"dense", "search 30 %"}
 
 
+def test_each_training_is_told_its_recipe(tithe: Tithe, tmp_path):
+    words = [*FEW, "--methods", "static", "--density", 0.3, "--out", tmp_path / "s"]
+    more = ["--lr", 0.07, "--batch-size", 99, "--augment", "crop-flip"]
+    assert tithe("study", "sparse-momentum", *words, *more).status == 0
+    for path in (tmp_path / "s").glob("runs/*/*/report.json"):
+        recipe = json.loads(path.read_bytes())["recipe"]
+        assert (recipe["lr"], recipe["batch_size"], recipe["augment"]) == (0.07, 99, "crop-flip")
+    again = tithe("study", "sparse-momentum", *words)
+    assert again.status == 2
+    assert "holds a run with batch_size 99, not 32; choose another --out" in again.stderr
+
+
 def test_bad_input_is_refused(tithe: Tithe, tmp_path):
     out = tmp_path / "s"
+    assert tithe("study", "tactics", *FEW, "--lr", -1, "--out", out).refused("learning rate -1")
+    assert tithe("study", "theory", "--lr", 1, "--out", out).refused("study theory has no --lr", "tactics")
     assert tithe("study", "vanishing", "--epochs", 3, "--out", out).refused("no --epochs", "--seeds")
     assert tithe("study", "sparse-momentum", "--inferences", 9, "--out", out).refused("--inferences", "tactics")
     assert tithe("study", "tactics", *FEW, "--density", "x", "--out", out).refused("--density x")

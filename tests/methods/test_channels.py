@@ -18,6 +18,8 @@ from tithe.train import models
 
 from .table import DENSITY, STEPS, cnn, mlp, trial
 
+pytestmark = pytest.mark.filterwarnings("ignore:step .*the penalty has left one channel")  # of these few
+
 
 class Residual(nn.Module):
     """Two convolutions whose outputs are added: their channels go together."""

@@ -27,7 +27,8 @@ class Entry:
         return importlib.import_module(self.home).study(asked, kept)
 
 
-_TRAINS = ("seeds", "data", "data_dir", "download", "methods", "epochs", "processes", "threads")
+_TRAINS = ("seeds", "data", "data_dir", "download", "methods", "epochs")
+_TRAINS += ("batch_size", "lr", "augment", "processes", "threads")
 
 STUDIES = {
     "tactics": Entry(

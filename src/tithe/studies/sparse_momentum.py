@@ -79,7 +79,9 @@ def _grids(asked: Asked) -> tuple[list[Grid], Dataset]:
         options = dict(RECIPES.get(model, {})) if name == "mnist" else {}
         usual = QUICK_EPOCHS if quick else options.get("epochs", complete(name, {}).epochs)
         epochs = usual if asked.epochs is None else asked.epochs
-        grids.append(Grid(name, asked.data_dir, model, options | {"epochs": epochs}, methods, densities, seeds))
+        grids.append(
+            Grid(name, asked.data_dir, model, options | {"epochs": epochs} | asked.recipe, methods, densities, seeds)
+        )
     return grids, dataset
 
 

@@ -31,9 +31,18 @@ class Asked:
     methods: tuple[str, ...] = ()
     density: tuple[float, ...] = ()
     epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    augment: str | None = None
     inferences: float | None = None
     processes: int | None = None
     threads: int | None = None
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The fields of each training's recipe that were given, but for its epochs."""
+        given = {"batch_size": self.batch_size, "lr": self.lr, "augment": self.augment}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,9 @@ def _grids(asked: Asked, name: str, dataset: Dataset) -> list[Grid]:
     for times in (1, 2):
         chosen = tuple(method for method in methods if (method in TWICE) == (times == 2))
         if chosen:
-            grids.append(Grid(name, asked.data_dir, model, {"epochs": times * epochs}, chosen, densities, seeds))
+            grids.append(
+                Grid(name, asked.data_dir, model, {"epochs": times * epochs} | asked.recipe, chosen, densities, seeds)
+            )
     return grids
 
 

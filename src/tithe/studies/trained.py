@@ -18,8 +18,10 @@ from tithe.errors import UsageError
 from tithe.methods import find
 from tithe.methods.registry import SEARCH
 from tithe.train.data import Dataset
+from tithe.train.defaults import complete
 from tithe.train.files import make_folder
 from tithe.train.recipe import Recipe
+from tithe.train.results import plain
 from tithe.train.watch import Watch
 
 RUNS = "runs"
@@ -191,7 +193,8 @@ def _check(report: Mapping[str, Any], spec: Spec, dataset: Dataset) -> None:
         raise UsageError(f"{spec.folder} holds a run on other data than {dataset.name}; choose another --out.")
     # A search's report has the recipe of the network that was found; what was asked for is in the folder's name.
     found = ("model", "method", "density") if find(spec.recipe["method"]).family == SEARCH else ()
-    for name, value in spec.recipe.items():
-        had = report["recipe"][name]
-        if name not in ("threads", *found) and had != (list(value) if isinstance(value, tuple) else value):
+    recipe = plain(complete(spec.data, spec.recipe).for_input(tuple(dataset.x_train.shape[1:])))
+    for name, value in recipe.items():
+        had = report["recipe"].get(name, value)
+        if name not in ("threads", *found) and had != value:
             raise UsageError(f"{spec.folder} holds a run with {name} {had}, not {value}; choose another --out.")
