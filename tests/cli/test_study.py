@@ -54,7 +54,7 @@ def test_help_lists_the_studies(tithe: Tithe):
 
 
 def test_a_study_without_its_data_says_where_they_are(tithe: Tithe, tmp_path):
-    out = ["--out", tmp_path / "s", "--quick"]
+    out = ["--out", tmp_path / "s" / "t", "--quick"]
     tabular = tithe("study", "expert-or-flexible", "--data", tmp_path / "madelon.npz", *out)
     assert tabular.refused("madelon.npz does not exist", "scikit-feature")
     published = tithe("study", "new-test-set", "--published", tmp_path, *out)

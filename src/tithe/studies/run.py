@@ -70,6 +70,7 @@ def claimed(asked: Asked) -> Iterator[None]:
         UsageError: it is a file, holds something else, cannot be written, or another process is at work in it.
     """
     _check_folder(asked)
+    made = [folder for folder in (asked.out, *asked.out.parents) if not folder.exists()]
     fresh = not (asked.out / ASKED).exists()
     make_folder(asked.out)
     with locked(asked.out):
@@ -78,7 +79,7 @@ def claimed(asked: Asked) -> Iterator[None]:
             yield
         except UsageError:
             if fresh:
-                _take_back(asked.out)
+                _take_back(asked.out, made)
             raise
 
 
@@ -88,8 +89,10 @@ def _check_folder(asked: Asked) -> None:
         raise UsageError(f"{asked.out} holds the study {before}, not {asked.name}; choose another folder with --out.")
 
 
-def _take_back(out: Path) -> None:
-    """What was refused before anything was measured leaves no folder behind."""
+def _take_back(out: Path, made: list[Path]) -> None:
+    """What was refused before anything was measured leaves no folder behind that it `made`."""
     if [path.name for path in out.iterdir()] == [ASKED]:
         (out / ASKED).unlink()
-        out.rmdir()
+        with contextlib.suppress(OSError):  # somebody has put something there meanwhile
+            for folder in made:
+                folder.rmdir()
