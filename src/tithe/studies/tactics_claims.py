@@ -13,7 +13,7 @@ from tithe.studies.study import Claim
 from tithe.studies.verdict import mean, says
 
 DENSE, SMALL, SEARCH = "dense", "small-dense", "search"
-FINISHED = ("one-shot", "lottery-ticket", "l1", SEARCH)  # start from finished dense networks, or from many
+FINISHED = ("one-shot", "lottery-ticket", "l1")  # start from finished dense networks
 CHEAPER = 0.9  # of the dense network's cost
 AS_GOOD = 0.3  # points of error above the dense network's
 SOURCE = "Thompson, Greenewald, Lee, Manso 2020, arXiv 2007.05558, section 5"
@@ -25,10 +25,13 @@ Found = Mapping[str, Any]  # the result of a comparison
 def judged(found: Found) -> list[Claim]:
     """The claims on which something was measured."""
     where = f"{found['model']} on {found['data']['name']}"
-    finished = [name for name in after(found) if found["tactics"][name]["method"] in FINISHED]
-    on_the_way = [name for name in after(found) if name not in finished]
+    method = {name: found["tactics"][name]["method"] for name in after(found)}
+    finished = [name for name in method if method[name] in FINISHED]
+    searched = [name for name in method if method[name] == SEARCH]
+    on_the_way = [name for name in method if name not in (*finished, *searched)]
     claims = [
-        _no_cheaper(found, finished, f"{where}: who prunes or picks finished networks trains no cheaper than dense."),
+        _no_cheaper(found, finished, f"{where}: who prunes finished networks trains no cheaper than dense."),
+        _no_cheaper(found, searched, f"{where}: who searches among architectures trains no cheaper than dense."),
         _no_cheaper(found, on_the_way, f"{where}: who prunes or penalises on the way trains no cheaper than dense."),
         _cheaper(found, "flop", f"{where}: sparse from scratch trains cheaper, in FLOP, and is as good."),
         _cheaper(found, "seconds", f"{where}: sparse from scratch trains cheaper, in seconds, and is as good."),
