@@ -242,7 +242,33 @@ def test_search_as_a_tactic_pays_for_all_its_trials(tithe: Tithe, tmp_path):
     assert again.stderr.strip() == "2 runs, 2 of them done already"
 
 
-def test_search_needs_widths_to_choose_and_is_no_single_training(tithe: Tithe, tmp_path):
+def test_search_needs_widths_to_choose(tithe: Tithe, tmp_path):
     refused = tithe("compare", "--model", "resnet18", "--methods", "search", "--out", tmp_path / "cmp")
     assert refused.refused("resnet18 does not say its widths and depth")
-    assert tithe("train", "--method", "search", "--out", tmp_path / "run").refused("tithe compare --methods search")
+    refused = tithe("train", "--model", "resnet18", "--method", "search", "--out", tmp_path / "run")
+    assert refused.refused("resnet18 does not say its widths")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_search_alone(tithe: Tithe, tmp_path):
+    out = tmp_path / "run"
+    words = ["--model", "mlp:24-16", "--batch-size", 64, "--threads", 1, "--density", 0.3, "--epochs", 2]
+    shown = tithe("train", *words, "--method", "search", "--out", out)
+    assert shown.status == 0, shown
+    report = json.loads((out / "report.json").read_bytes())
+    found = report["sparse"]["search"]
+    assert f"Found: {found['model']}. What its 10 trials took" in shown.stdout
+    inside = json.loads((out / "search" / "result.json").read_bytes())
+    flop = sum(trial["flop"] for trial in inside["trials"]) + inside["bill"]["final"]["flop"]["value"]
+    assert report["sparse"]["training_flop"] == flop
+    again = tithe("train", "--resume", "--out", out, "--json")
+    assert again.report["sparse"]["search"] == found
+    assert "10 of them done already" in again.stderr
+    assert tithe("train", *words, "--method", "search", "--out", out).refused("already holds a search", "--resume")
+    assert tithe("train", *words, "--out", out).refused("no run of tithe", "--out")
+    both = [*words, "--method", "search", "--compare", "dense"]
+    assert tithe("train", *both, "--out", tmp_path / "b").refused("leave --compare out", "tithe compare")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "mine.txt").touch()
+    refused = tithe("train", *words, "--method", "search", "--out", tmp_path / "c")
+    assert refused.refused("holds other files")

@@ -162,15 +162,21 @@ def command(
     """
     import torch  # noqa: F401  # before tithe's kernels: both must use torch's OpenMP
 
+    from tithe.cli.compare_progress import watching as watching_several
     from tithe.cli.interrupt import explained
     from tithe.cli.progress import watching
     from tithe.train.run import Job, run
+    from tithe.tune import search
 
     rates = rates_given(options)
     where: dict[str, Any] = {"data": data, "data_dir": data_dir, "download": download}
     job = Job(out=out, **where, resume=resume, recipe=options, rates=rates, ledger=ledger, plan=plan)
-    with explained(out), watching() as watch:
-        report = run(job, watch.training, watch.download)
+    if search.asked_for(job):
+        with explained(out, begun=search.BEGUN), watching_several() as several:
+            report = search.alone(job, several, several.download)
+    else:
+        with explained(out), watching() as watch:
+            report = run(job, watch.training, watch.download)
     if as_json:
         click.echo(json.dumps(report, indent=1))
     else:
@@ -187,5 +193,8 @@ def _show(report: dict[str, Any], out: Path) -> None:
     for more in (bill_table(report), check_table(report)):
         if more is not None:
             console.print(more)
+    if found := report["sparse"].get("search"):
+        click.echo(f"\nFound: {found['model']}. What its {found['trials']} trials took is in time, FLOP and bill.")
     pictures = ", ".join(path.name for path in sorted(out.glob("*.png")))
-    click.echo(f"\nIn {out}/: report.json with every figure, and pictures: {pictures}")
+    drawn = f", and pictures: {pictures}" if pictures else ""
+    click.echo(f"\nIn {out}/: report.json with every figure{drawn}")

@@ -14,18 +14,25 @@ from pathlib import Path
 from typing import Any
 
 from tithe.cost.figure import Figure
-from tithe.train.data import Dataset
-from tithe.train.files import make_folder, write_json
+from tithe.errors import UsageError
+from tithe.methods import find
+from tithe.methods.registry import SEARCH
+from tithe.train.data import Dataset, Progress
+from tithe.train.files import write_json
 from tithe.train.loop import Tick, Training
 from tithe.train.outdir import REPORT
+from tithe.train.outdir import recorded as run_there
 from tithe.train.recipe import Recipe
 from tithe.train.run import Job
+from tithe.train.watch import Watch
 from tithe.tune import shapes, study
+from tithe.tune.plan import PLAN, recorded
 from tithe.tune.run import Asked, run
 from tithe.tune.trial import BILLED
 
 TRIALS = 10
 FOLDER = "search"
+BEGUN = f"{FOLDER}/{PLAN}"
 
 
 def check(recipe: Recipe, dataset: Dataset) -> None:
@@ -54,20 +61,59 @@ def search(
         UsageError: something in the job is not possible.
         Diverged: the loss of every trial, or of the last training, is no longer finite.
     """
+    return _searched(job, _Quiet(watch), trained=trained)
+
+
+def alone(job: Job, watch: Watch, watch_download: Progress | None = None) -> dict[str, Any]:
+    """The same for `tithe train`, which has no dense network beside it: that is `tithe compare`.
+
+    Raises:
+        UsageError, Diverged: as above, or the folder holds something else or a search that is not to be gone on with.
+    """
+    if job.recipe.get("compare") not in (None, "none"):
+        raise UsageError(
+            "method search trains many networks and no dense one beside them: leave --compare out, or see "
+            "tithe compare --methods search,dense."
+        )
+    begun = recorded(job.out / FOLDER)
+    if begun is None:
+        run_there(job.out, resume=False)  # says what else is in that folder
+    elif not job.resume:
+        raise UsageError(
+            f"{job.out} already holds a search; continue it with --resume or choose another folder with --out."
+        )
+    return _searched(job, watch, watch_download, within=None if begun is None else begun.within)
+
+
+def asked_for(job: Job) -> bool:
+    """Whether the job is a search, or goes on with one."""
+    if job.recipe.get("method") is None:
+        return job.resume and (job.out / BEGUN).exists()
+    return find(job.recipe["method"]).family == SEARCH
+
+
+def _searched(
+    job: Job,
+    watch: Watch,
+    watch_download: Progress | None = None,
+    trained: Callable[[Training], None] = lambda training: None,
+    within: float | None = None,
+) -> dict[str, Any]:
     options = {name: value for name, value in job.recipe.items() if name not in ("method", "density", "compare")}
-    density = job.recipe.get("density", Recipe.density)
+    density = job.recipe.get("density") or within or Recipe.density
     asked = Asked(
         out=job.out / FOLDER,
+        resume=job.resume,
         data=job.data,
         data_dir=job.data_dir,
+        download=job.download,
         trials=TRIALS,
         within=density,
         rates=job.rates,
         ledger=job.ledger,
         options=options | {"method": "dense"},
     )
-    make_folder(job.out)
-    found = run(asked, _Quiet(watch), trained=trained)
+    found = run(asked, watch, watch_download, trained)
     report = _billed(_last(asked.out, found), found)
     write_json(job.out / REPORT, report)
     return report
