@@ -14,6 +14,7 @@ from tithe import budget as budgets
 from tithe.errors import UsageError
 from tithe.nn.choice import checked
 from tithe.nn.conv import SparseConv2d
+from tithe.nn.explore import stop_exploring
 from tithe.nn.fuse import fuse
 from tithe.nn.layer import SparseLayer
 from tithe.nn.layout import keep_layout, leave_layout
@@ -129,6 +130,8 @@ def densify(model: M) -> M:
     if isinstance(model, SparseLayer):
         raise UsageError("a bare sparse layer was given; call its to_dense(), or densify the model that holds it")
     leave_layout(model.modules())
+    for layer in sparse_layers(model).values():
+        stop_exploring(layer)
     return _swap(model, lambda module: module.to_dense() if isinstance(module, SparseLayer) else None)
 
 
