@@ -139,3 +139,43 @@ def test_what_is_no_use_is_not_kept() -> None:
     assert len(model[0].record.pending) == 1
     model(x).sum().backward()
     assert (len(model[0].record.passes), len(model[0].record.pending)) == (1, 0)
+
+
+def training() -> tuple[nn.Sequential, torch.optim.Optimizer, tithe.SparseMomentum]:
+    torch.manual_seed(0)
+    model = tithe.sparsify(nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 4)), 0.5)
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9)
+    return model, optimizer, tithe.SparseMomentum(model, optimizer, every=4, total_steps=20, scout_steps=4)
+
+
+def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad(set_to_none=False)
+    plain(model, torch.randn(8, 12), torch.randint(4, (8,)))
+    optimizer.step()
+
+
+def test_gradients_that_are_zeroed_before_the_method_s_step_are_an_error() -> None:
+    model, optimizer, method = training()
+    step(model, optimizer)
+    method.step()
+    step(model, optimizer)
+    optimizer.zero_grad(set_to_none=False)
+    with pytest.raises(tithe.UsageError, match=r"call step\(\) after optimizer.step\(\) and before .*zero_grad\(\)"):
+        method.step()
+
+
+def test_gradients_that_are_zero_are_none() -> None:
+    """Of one layer, by the loss, because its unit is frozen for a while, or of all, by the loss."""
+    model, optimizer, method = training()
+    step(model, optimizer)
+    model[0].values.grad.zero_()
+    method.step()
+    optimizer.zero_grad()
+    (0.0 * model(torch.randn(8, 12)).sum()).backward()
+    optimizer.step()
+    method.step()
+    step(model, optimizer)
+    for parameter in model.parameters():
+        parameter.grad.mul_(1e-30)  # its square is zero
+    method.step()
+    assert all(scout.steps == 3 for scout in method._scouts.values())

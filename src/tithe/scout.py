@@ -7,12 +7,14 @@ after the optimizer's step, a few rows at a time, and folded into one dense accu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, optim
 
+from tithe.errors import UsageError
 from tithe.nn.layer import SparseLayer
 from tithe.nn.record import Record
 from tithe.scores import row_tiles
@@ -67,6 +69,17 @@ class Scout:
     def is_finite(self) -> bool:
         """Whether this step's gradient of the existing weights is."""
         return self._raw_norm is None or bool(torch.isfinite(self._raw_norm))
+
+    @property
+    def felt(self) -> bool:
+        """Whether backward left this step a gradient of the existing weights that is not zero."""
+        return self._raw_norm is not None and bool(self._raw_norm > 0)
+
+    @property
+    def zero_now(self) -> bool:
+        """Whether that gradient is there, and all zeros."""
+        gradient = self.layer.values.grad
+        return gradient is not None and not bool(gradient.any())
 
     def fold(self, average: Average, total_steps: int) -> None:
         """Take the recorded passes of one optimizer step into the average."""
@@ -158,6 +171,20 @@ class Scout:
             return 1.0
         factor = float(gradient.norm() / self._raw_norm)
         return 1.0 if abs(factor - 1) < 1e-4 else factor
+
+
+def refuse_zeroed(scouts: Iterable[Scout]) -> None:
+    """See that the gradients are still there; a single layer's may have been zeroed on purpose, to freeze it.
+
+    Raises:
+        UsageError: those of all layers that had any are zero, as after `zero_grad(set_to_none=False)`.
+    """
+    felt = [scout for scout in scouts if scout.felt]
+    if felt and all(scout.zero_now for scout in felt):
+        raise UsageError(
+            "the gradients of all sparse layers are zero now, though backward left others, so nothing says where to "
+            "grow weights; call step() after optimizer.step() and before optimizer.zero_grad()"
+        )
 
 
 def normalised(first: Tensor, second: Tensor) -> Tensor:
