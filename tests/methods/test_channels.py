@@ -47,7 +47,56 @@ class Followable(Residual):
         return self.last(self.pool(x).flatten(1))
 
 
+class Block(nn.Module):
+    """As torchvision has it: one ReLU, used twice."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(inputs, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5)
+        self.conv2, self.bn2 = nn.Conv2d(5, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        same = inputs == outputs
+        self.downsample = None if same else nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        identity = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        x += identity
+        return self.relu(x)
+
+
+def blocks() -> nn.Sequential:
+    stem = [nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU()]
+    return nn.Sequential(*stem, Block(6, 6), Block(6, 7), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(63, 4))
+
+
+ENDS = {
+    "pooled": lambda x: functional.adaptive_avg_pool2d(functional.avg_pool2d(x, 2), 3).flatten(1),
+    "largest": lambda x: functional.max_pool2d(torch.max_pool2d(x, 2), 1, 1).flatten(1),
+    "viewed": lambda x: (p := functional.max_pool2d(x, 2)).view(p.size(0), -1),
+    "reshaped": lambda x: (p := functional.leaky_relu(functional.max_pool2d(x, 2))).reshape((p.shape[0], -1)),
+    "by size()": lambda x: torch.reshape(p := functional.max_pool2d(x, 2), (p.size()[0], -1)),
+    "mean": lambda x: x.mean((2, 3)),
+    "mean, kept": lambda x: torch.mean(x, [-1, -2], keepdim=True).flatten(1),
+}
+
+
+class Ended(nn.Module):
+    """One convolution, and one of the ends that are written as functions."""
+
+    def __init__(self, end: str) -> None:
+        super().__init__()
+        self.first, self.norm, self.end = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), ENDS[end]
+        self.last = nn.Linear(6 if "mean" in end else 54, 4)
+
+    def forward(self, x):
+        return self.last(self.end(self.norm(self.first(x)).relu()))
+
+
 MODELS = {
+    "blocks": (blocks, (1, 6, 6), [5, 6, 5, 7]),
+    **{end: (lambda end=end: Ended(end), (1, 6, 6), [6]) for end in ENDS},
     "mlp": (mlp, (12,), [20, 16]),
     "cnn": (cnn, (1, 6, 6), [6, 8]),
     "residual": (Followable, (1, 6, 6), [6, 5]),
@@ -87,6 +136,20 @@ def test_what_cannot_be_followed_is_left_alone() -> None:
 
     assert spaces(Twice()) == []
     assert spaces(Data()) == []
+
+    class Ends(nn.Module):
+        def __init__(self, end) -> None:
+            super().__init__()
+            self.a, self.b, self.end = nn.Conv2d(1, 8, 1), nn.Linear(8, 4), end
+
+        def forward(self, x):
+            return self.b(self.end(self.a(x)))
+
+    assert [space.size for space in spaces(Ends(lambda x: x.mean((2, 3))))] == [8]
+    assert spaces(Ends(lambda x: x.mean((1, 3)))) == []
+    assert spaces(Ends(lambda x: x.mean((2, 3)) * x.shape[1])) == []
+    assert spaces(Ends(lambda x: x.view(x.shape[1], -1))) == []
+    assert spaces(Ends(lambda x: functional.max_pool2d(x, 2, return_indices=True)[0].flatten(1))) == []
     tied = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
     tied[2].weight = tied[0].weight
     assert spaces(tied) == []
@@ -116,7 +179,7 @@ def sparse_with_dead_channels(name: str) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "residual"])
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "sliced"])
 def test_removing_dead_channels_changes_neither_results_nor_learning(name: str) -> None:
     shape = MODELS[name][1]
     whole = sparse_with_dead_channels(name)
@@ -240,6 +303,17 @@ def test_small_dense_has_as_many_weights_as_fit(model: str, density: float) -> N
     run = trial("small-dense", model, density=density)
     assert 0.6 * density * logical < weights(run.model) <= density * logical
     run.train(1, 5)
+
+
+@pytest.mark.parametrize("name", ["blocks", *ENDS])
+def test_small_dense_cuts_through_what_is_written_as_torchvision_does(name: str) -> None:
+    make, shape, _ = MODELS[name]
+    model = make().double()
+    logical = weights(model)
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9)
+    tithe.SmallDense(model, optimizer, density=0.4)
+    assert 0.2 * logical < weights(model) <= 0.4 * logical
+    stepped(model, shape, 3, optimizer)
 
 
 def test_small_dense_starts_with_the_variance_of_its_fan_in() -> None:
