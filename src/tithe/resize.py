@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from tithe.nn.channels import Space, spaces, weight_shape
 from tithe.nn.layer import SparseLayer, swap_data
+from tithe.nn.norm import BatchNorm1d
 from tithe.topology import Topology
 
 
@@ -25,6 +26,8 @@ def keep_channels(space: Space, kept: Tensor, optimizer: Optimizer | None) -> No
         _keep_columns(reader, _spread(kept, weight_shape(reader)[1] // space.size), optimizer)
     for norm in space.norms.values():
         _keep_features(norm, _spread(kept, norm.num_features // space.size), optimizer)
+    for norm in space.presumed:
+        norm.__class__ = BatchNorm1d
     space.size = kept.numel()
 
 

@@ -334,3 +334,55 @@ def test_a_model_without_channels_to_remove_is_refused(kind: str) -> None:
     model = mlp()
     with pytest.raises(tithe.UsageError, match="with one channel in each layer"):
         getattr(tithe, kind)(model, torch.optim.SGD(model.parameters(), 0.1), **options | {"density": 0.001})
+
+
+def normed(*first: nn.Module, width: int = 30, positions: int = 30) -> nn.Sequential:
+    """Its norm is over features of [N, 10], or over the positions of [N, positions, 10]."""
+    return nn.Sequential(
+        *first, nn.Linear(10, width), nn.BatchNorm1d(positions), nn.ReLU(), nn.Linear(width, 4)
+    ).double()
+
+
+@pytest.mark.parametrize("first", [(), (nn.Flatten(),)])
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_norm_over_features_is_cut(first: tuple[nn.Module, ...], saved: bool) -> None:
+    model = normed(*first)
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9)
+    tithe.SmallDense(model, optimizer, density=0.5)
+    model = copy.deepcopy(model) if saved else model
+    stepped(model, (10,), 3)
+    assert model[-1].in_features < 30
+
+
+def test_a_norm_over_positions_is_not_taken_for_one_over_features() -> None:
+    """Where both numbers are the same nothing tells them apart but the first input."""
+    for positions in (15, 31, 60):
+        assert spaces(normed(positions=positions)) == []
+    model = normed()
+    tithe.SmallDense(model, torch.optim.SGD(model.parameters(), 0.05), density=0.5)
+    for _ in range(2):
+        with pytest.raises(tithe.UsageError, match=r"\(16, 30, 15\).*prunes weights"):
+            stepped(model, (30, 10), 1)
+
+
+def test_a_flat_norm_has_a_feature_for_each_pixel_of_a_channel() -> None:
+    layers = (
+        nn.Conv2d(1, 6, 3),
+        nn.Flatten(),
+        nn.BatchNorm1d(96),
+        nn.Linear(96, 30),
+        nn.BatchNorm1d(30),
+        nn.Linear(30, 4),
+    )
+    model = nn.Sequential(*layers).double()
+    assert [space.size for space in spaces(model)] == [6, 30]
+    tithe.SmallDense(model, torch.optim.SGD(model.parameters(), 0.05), density=0.5)
+    stepped(model, (1, 6, 6), 2)
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_a_cut_norm_compiles() -> None:
+    model = normed()
+    tithe.SmallDense(model, torch.optim.SGD(model.parameters(), 0.05), density=0.5)
+    torch.compiler.reset()
+    stepped(torch.compile(model, backend="aot_eager", fullgraph=True), (10,), 3)

@@ -18,13 +18,14 @@ from torch.nn import functional
 from tithe.nn.conv import SparseConv2d
 from tithe.nn.fuse import graph
 from tithe.nn.linear import SparseLinear
-from tithe.nn.norm import BatchNorm2d, ReLU
+from tithe.nn.norm import BatchNorm1d, BatchNorm2d, ReLU
 from tithe.nn.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 
-FEATURES, MAPS = "features", "maps"  # [N, ..., F], channels last; [N, C, H, W]
+# [N, ..., F], channels last, perhaps a sequence; [N, F], perhaps several features of each channel; [N, C, H, W]
+FEATURES, FLAT, MAPS = "features", "flat", "maps"
 
 LINEAR, CONV = (nn.Linear, SparseLinear), (nn.Conv2d, SparseConv2d)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, BatchNorm2d)
+NORMS = (nn.BatchNorm1d, BatchNorm1d, nn.BatchNorm2d, BatchNorm2d)
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d)
 # What works on each element by itself and leaves zero zero.
 ELEMENTWISE = (nn.ReLU, ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.ELU, nn.Identity, nn.Dropout, nn.Dropout2d)
@@ -44,6 +45,7 @@ class Space:
     writers: dict[str, Any] = field(default_factory=dict)  # modules by name
     readers: dict[str, Any] = field(default_factory=dict)
     norms: dict[str, Any] = field(default_factory=dict)
+    presumed: set[Any] = field(default_factory=set)  # of the norms: over these channels if the input is no sequence
     free: bool = True  # whether channels may go
 
     @property
@@ -104,19 +106,22 @@ class _Walk:
         if type(module) in (*LINEAR, *CONV) and len(inputs) == 1:
             if type(module) in CONV and module.groups != 1:
                 return False
-            wanted = MAPS if type(module) in CONV else FEATURES
-            if where != wanted and space.free:
+            convolves = type(module) in CONV
+            if convolves != (where == MAPS) and space.free:
                 return False
-            return self._layer(node, name, module, space, wanted)
+            made = MAPS if convolves else FLAT if where == FLAT else FEATURES
+            return self._layer(node, name, module, space, made)
         if type(module) in NORMS and all(self.at[arg][1] == where for arg in inputs):
             space = self._union(inputs)
-            if space.free and module.num_features % space.size:
+            if space.free and not _fits(module, space, where):
                 return False
             space.norms[name] = module
+            space.presumed |= {module} if where == FEATURES else set()
         elif not (type(module) in ELEMENTWISE or (type(module) in POOLS and where == MAPS)):
-            if type(module) is not nn.Flatten or module.start_dim != 1 or (where != MAPS and space.free):
+            flattens = type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)
+            if not flattens or (where == FEATURES and space.free):
                 return False
-            where = FEATURES
+            where = FLAT
         self.at[node] = (space, where)
         return True
 
@@ -132,6 +137,7 @@ class _Walk:
 
     def _call(self, node: fx.Node, inputs: list[fx.Node]) -> bool:
         wheres = {self.at[arg][1] for arg in inputs}
+        wheres -= {FLAT} if FEATURES in wheres else set()
         (where,) = wheres if len(wheres) == 1 else (None,)
         if node.target in ADDITIONS and len(inputs) == 2 and where is not None:
             self.at[node] = (self._union(inputs), where)
@@ -151,8 +157,8 @@ class _Walk:
             return MAPS
         if node.target in ("mean", torch.mean):
             return _after_mean(node)
-        flat = node.target in ("flatten", torch.flatten) and _from_one(node)
-        return FEATURES if flat or self._is_flat_view(node) else None
+        flattens = node.target in ("flatten", torch.flatten) and _from_one(node)
+        return FLAT if flattens or self._is_flat_view(node) else None
 
     def _is_flat_view(self, node: fx.Node) -> bool:
         """Whether this is x.view(x.size(0), -1)."""
@@ -182,6 +188,7 @@ class _Walk:
             for mine, theirs in ((first.writers, other.writers), (first.readers, other.readers)):
                 mine |= theirs
             first.norms |= other.norms
+            first.presumed |= other.presumed
             self.merged[other] = first
         return first
 
@@ -189,6 +196,11 @@ class _Walk:
 def weight_shape(module: Any) -> tuple[int, ...]:
     """[out, in] or [out, in, kh, kw] of a linear or convolution layer, sparse or not."""
     return tuple(module.weight_shape if isinstance(module, SparseLinear | SparseConv2d) else module.weight.shape)
+
+
+def _fits(norm: Any, space: Space, where: str) -> bool:
+    """Whether a norm can be one over these channels; what is presumed to be one has as many features."""
+    return norm.num_features == space.size if where == FEATURES else norm.num_features % space.size == 0
 
 
 def _from_one(node: fx.Node) -> bool:
@@ -202,7 +214,7 @@ def _after_mean(node: fx.Node) -> str | None:
     dims, kept = how.pop("dim", None), how.pop("keepdim", False)
     if how or not isinstance(dims, tuple | list) or not all(isinstance(dim, int) for dim in dims):
         return None
-    return (MAPS if kept else FEATURES) if {dim % 4 for dim in dims} == {2, 3} and kept in (True, False) else None
+    return (MAPS if kept else FLAT) if {dim % 4 for dim in dims} == {2, 3} and kept in (True, False) else None
 
 
 def _counts_examples(node: fx.Node) -> fx.Node | None:
