@@ -386,3 +386,33 @@ def test_a_cut_norm_compiles() -> None:
     tithe.SmallDense(model, torch.optim.SGD(model.parameters(), 0.05), density=0.5)
     torch.compiler.reset()
     stepped(torch.compile(model, backend="aot_eager", fullgraph=True), (10,), 3)
+
+
+def test_state_that_cannot_shrink_is_refused_before_anything_changes() -> None:
+    """Adafactor keeps one number a row and one a column of a matrix; of a sparse layer's values, one a weight."""
+    torch.manual_seed(0)
+    model, small = mlp(), mlp()
+    keep_channels(spaces(small)[0], torch.arange(5), None)
+    half = mlp()  # nobody reads a unit of its first space, which could shrink; a unit of the second is always zero
+    mask = torch.ones(16, 20, dtype=torch.bool)
+    mask[3], mask[:, 2] = False, False
+    half[0] = tithe.SparseLinear.from_dense(half[0], density=0.5)
+    half[2] = tithe.SparseLinear.from_dense(nn.Linear(20, 16, bias=False), mask=mask)
+
+    def trained(model: nn.Module) -> torch.optim.Optimizer:
+        optimizer = torch.optim.Adafactor(model.parameters(), 0.01)
+        model(torch.randn(8, 12)).sum().backward()
+        optimizer.step()
+        return optimizer
+
+    optimizer, other = trained(model), trained(half)
+    changes = [
+        (model, tithe.GroupLasso(model, optimizer, total_steps=2, density=0.3, every=1, strength=0.01).step),
+        (model, lambda: tithe.fit_channels(model, small.state_dict(), optimizer)),
+        (half, lambda: tithe.remove_dead_channels(half, other)),
+    ]
+    for changed, change in changes:
+        shapes = [value.shape for value in changed.state_dict().values()]
+        with pytest.raises(tithe.UsageError, match=r"Adafactor keeps 'row_var' \(.*\) for layer '.'.*use SGD, Adam"):
+            change()
+        assert [value.shape for value in changed.state_dict().values()] == shapes
