@@ -25,6 +25,8 @@ class SparseLayer(nn.Module):
     where more than 15 % of the weights exist and "sparse" below; `kernel_used` says which ran last.
 
     `values` is an ordinary parameter, so optimizers, clipping, averaging and all-reduce cost what the nonzeros cost.
+    They go by place in the vector: an average over steps or models is one over a single topology, so none spans a
+    rewiring.
     Only `tithe.rewire` and `load_state_dict` change which weights exist.
     """
 
