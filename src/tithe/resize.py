@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tithe.nn.channels import Space, spaces, weight_shape
+from tithe.nn.channels import Space, spaces, weight_shape, width_names
 from tithe.nn.layer import SparseLayer, swap_data
 from tithe.nn.norm import BatchNorm1d
 from tithe.rewire import check_state
@@ -121,7 +121,7 @@ def _keep_rows(module: Any, kept: Tensor, optimizer: Optimizer | None) -> None:
     else:
         _take(module, "weight", 0, kept, optimizer)
     _take(module, "bias", 0, kept, optimizer)
-    setattr(module, "out_features" if hasattr(module, "out_features") else "out_channels", kept.numel())
+    setattr(module, width_names(module)[1], kept.numel())
 
 
 def _keep_columns(module: Any, kept: Tensor, optimizer: Optimizer | None) -> None:
@@ -129,7 +129,7 @@ def _keep_columns(module: Any, kept: Tensor, optimizer: Optimizer | None) -> Non
         _restrict(module, 1, kept, optimizer)
     else:
         _take(module, "weight", 1, kept, optimizer)
-    setattr(module, "in_features" if hasattr(module, "in_features") else "in_channels", kept.numel())
+    setattr(module, width_names(module)[0], kept.numel())
 
 
 def _keep_features(norm: Any, kept: Tensor, optimizer: Optimizer | None) -> None:

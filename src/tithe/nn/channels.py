@@ -198,6 +198,11 @@ def weight_shape(module: Any) -> tuple[int, ...]:
     return tuple(module.weight_shape if isinstance(module, SparseLinear | SparseConv2d) else module.weight.shape)
 
 
+def width_names(module: Any) -> tuple[str, str]:
+    """What a linear or convolution layer calls its inputs and its outputs."""
+    return ("in_features", "out_features") if isinstance(module, LINEAR) else ("in_channels", "out_channels")
+
+
 def _fits(norm: Any, space: Space, where: str) -> bool:
     """Whether a norm can be one over these channels; what is presumed to be one has as many features."""
     return norm.num_features == space.size if where == FEATURES else norm.num_features % space.size == 0
