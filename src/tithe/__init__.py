@@ -75,7 +75,6 @@ __all__ = [
 
 # Imported at first use, since each brings torch: `tithe --help` answers at once.
 _HOMES = {entry.home.split(":")[1]: "tithe.methods" for entry in METHODS.values()} | {
-    **dict.fromkeys(("DSR", "DeepR", "RigL", "SET", "SparseMomentum", "Static"), "tithe.methods"),
     "Meter": "tithe.cost.meter",
     "SparseConv2d": "tithe.nn",
     "SparseLinear": "tithe.nn",

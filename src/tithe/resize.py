@@ -12,19 +12,28 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tithe.nn.channels import Space, spaces, weight_shape
+from tithe.nn.channels import Space, spaces, weight_shape, width_names
 from tithe.nn.layer import SparseLayer, swap_data
+from tithe.nn.norm import BatchNorm1d
+from tithe.rewire import check_state
 from tithe.topology import Topology
 
 
 def keep_channels(space: Space, kept: Tensor, optimizer: Optimizer | None) -> None:
-    """Leave only these channels of a space (int64, ascending, at least one)."""
+    """Leave only these channels of a space (int64, ascending, at least one).
+
+    Raises:
+        UsageError: the optimizer holds state that is not per element; nothing has changed then.
+    """
+    _check([space], optimizer)
     for writer in space.writers.values():
         _keep_rows(writer, kept, optimizer)
     for reader in space.readers.values():
         _keep_columns(reader, _spread(kept, weight_shape(reader)[1] // space.size), optimizer)
     for norm in space.norms.values():
         _keep_features(norm, _spread(kept, norm.num_features // space.size), optimizer)
+    for norm in space.presumed:
+        norm.__class__ = BatchNorm1d
     space.size = kept.numel()
 
 
@@ -38,6 +47,9 @@ def remove_dead_channels(model: nn.Module, optimizer: Optimizer | None = None) -
     Args:
         model: sparsified or not; `torch.fx` must be able to follow its forward, or nothing is done.
         optimizer: holds the model's parameters; their state shrinks with them.
+
+    Raises:
+        UsageError: it holds state that is not per element; nothing has changed then.
     """
     removed = 0
     found = spaces(model)
@@ -46,6 +58,8 @@ def remove_dead_channels(model: nn.Module, optimizer: Optimizer | None = None) -
         dead = [(space, mask) for space, mask in alive if not bool(mask.all())]
         if not dead:
             return removed
+        if not removed:
+            _check(found, optimizer)
         for space, mask in dead:  # the next round finds what has died with them
             removed += int((~mask).sum())
             keep_channels(space, mask.nonzero().reshape(-1), optimizer)
@@ -56,11 +70,22 @@ def fit_channels(model: nn.Module, state: Mapping[str, Tensor], optimizer: Optim
 
     Which channels go does not matter: the state, loaded afterwards, says what is left.
     """
-    for space in spaces(model):
+    found = spaces(model)
+    _check(found, optimizer)
+    for space in found:
         pointers, weight = state.get(f"{space.name}.indptr"), state.get(f"{space.name}.weight")
         rows = pointers.numel() - 1 if pointers is not None else weight.shape[0] if weight is not None else space.size
         if rows < space.size:
             keep_channels(space, torch.arange(rows), optimizer)
+
+
+def _check(found: list[Space], optimizer: Optimizer | None) -> None:
+    if optimizer is None:
+        return
+    for space in found:
+        for name, module in (space.writers | space.readers | space.norms).items():
+            for parameter in module.parameters(recurse=False):
+                check_state(name, parameter, optimizer, "a removal of channels")
 
 
 def _alive(space: Space) -> Tensor:
@@ -96,7 +121,7 @@ def _keep_rows(module: Any, kept: Tensor, optimizer: Optimizer | None) -> None:
     else:
         _take(module, "weight", 0, kept, optimizer)
     _take(module, "bias", 0, kept, optimizer)
-    setattr(module, "out_features" if hasattr(module, "out_features") else "out_channels", kept.numel())
+    setattr(module, width_names(module)[1], kept.numel())
 
 
 def _keep_columns(module: Any, kept: Tensor, optimizer: Optimizer | None) -> None:
@@ -104,7 +129,7 @@ def _keep_columns(module: Any, kept: Tensor, optimizer: Optimizer | None) -> Non
         _restrict(module, 1, kept, optimizer)
     else:
         _take(module, "weight", 1, kept, optimizer)
-    setattr(module, "in_features" if hasattr(module, "in_features") else "in_channels", kept.numel())
+    setattr(module, width_names(module)[0], kept.numel())
 
 
 def _keep_features(norm: Any, kept: Tensor, optimizer: Optimizer | None) -> None:

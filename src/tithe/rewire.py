@@ -66,13 +66,22 @@ def check(layers: Mapping[str, SparseLayer], optimizer: Optimizer) -> None:
                 f"the optimizer does not hold the values of layer {name!r}; "
                 "make it from model.parameters() after sparsify"
             )
-        for key, state in optimizer.state.get(layer.values, {}).items():
-            if not (_is_number(state) or _is_per_element(state, layer)):
-                shape = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
-                raise UsageError(
-                    f"{type(optimizer).__name__} keeps {key!r} ({shape}) for layer {name!r}, which is not one number "
-                    "a weight and cannot follow a rewiring; use SGD, Adam, AdamW, RMSprop or Adagrad"
-                )
+        check_state(name, layer.values, optimizer, "a rewiring")
+
+
+def check_state(name: str, parameter: Tensor, optimizer: Optimizer, change: str) -> None:
+    """See that the optimizer's state of a parameter of layer `name` can go along with a change of its size.
+
+    Raises:
+        UsageError: a state is neither a number nor per element.
+    """
+    for key, state in optimizer.state.get(parameter, {}).items():
+        if not (_is_number(state) or _is_per_element(state, parameter)):
+            shape = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
+            raise UsageError(
+                f"{type(optimizer).__name__} keeps {key!r} ({shape}) for layer {name!r}, which is not one number "
+                f"a weight and cannot follow {change}; use SGD, Adam, AdamW, RMSprop or Adagrad"
+            )
 
 
 def _changed(layer: SparseLayer, optimizer: Optimizer, plan: LayerPlan) -> _Change:
@@ -86,7 +95,7 @@ def _changed(layer: SparseLayer, optimizer: Optimizer, plan: LayerPlan) -> _Chan
     values = torch.cat([layer.values.detach()[kept], layer.values.new_zeros(grow.numel())])[order]
     state = {}
     for key, value in optimizer.state.get(layer.values, {}).items():
-        if _is_per_element(value, layer):
+        if _is_per_element(value, layer.values):
             fresh = torch.where(again, value[previous], _fresh(key, value, plan, grow))
             value = torch.cat([value[kept], fresh])[order]
         state[key] = value
@@ -108,8 +117,8 @@ def _fresh(key: str, state: Tensor, plan: LayerPlan, grow: Tensor) -> Tensor:
     return state.new_full((grow.numel(),), start)
 
 
-def _is_per_element(state: Any, layer: SparseLayer) -> bool:
-    return isinstance(state, Tensor) and state.shape == layer.values.shape
+def _is_per_element(state: Any, parameter: Tensor) -> bool:
+    return isinstance(state, Tensor) and state.shape == parameter.shape
 
 
 def _is_number(state: Any) -> bool:

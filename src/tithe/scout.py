@@ -7,13 +7,16 @@ after the optimizer's step, a few rows at a time, and folded into one dense accu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, optim
 
+from tithe.errors import UsageError
 from tithe.nn.layer import SparseLayer
+from tithe.nn.record import Record
 from tithe.scores import row_tiles
 
 OWN_DECAY = 0.9  # for optimizers that keep no average of the gradient
@@ -55,10 +58,11 @@ class Scout:
         self.second = layer.values.new_zeros(shape) if average.key2 else None  # v
         self._correction = 1.0
         self._raw_norm: Tensor | None = None  # of the gradient as backward left it, before any scaling or clipping
-        layer.record = []
-        self._hook = layer.values.register_post_accumulate_grad_hook(self._note_norm)
+        self._record = layer.record = Record()
+        self._hook = layer.values.register_post_accumulate_grad_hook(self._note)
 
-    def _note_norm(self, values: Tensor) -> None:
+    def _note(self, values: Tensor) -> None:
+        self._record.reached()
         if values.grad is not None:
             self._raw_norm = values.grad.norm()
 
@@ -66,18 +70,29 @@ class Scout:
         """Whether this step's gradient of the existing weights is."""
         return self._raw_norm is None or bool(torch.isfinite(self._raw_norm))
 
+    @property
+    def felt(self) -> bool:
+        """Whether backward left this step a gradient of the existing weights that is not zero."""
+        return self._raw_norm is not None and bool(self._raw_norm > 0)
+
+    @property
+    def zero_now(self) -> bool:
+        """Whether that gradient is there, and all zeros."""
+        gradient = self.layer.values.grad
+        return gradient is not None and not bool(gradient.any())
+
     def fold(self, average: Average, total_steps: int) -> None:
         """Take the recorded passes of one optimizer step into the average."""
         factor = self._factor()
-        record = self.layer.record or []
-        for rows in self._tiles() if record else ():
-            gradient = self._weight_gradient(*record[0], rows).mul_(factor)
-            for x, dy in record[1:]:
+        passes = self._record.passes
+        for rows in self._tiles() if passes else ():
+            gradient = self._weight_gradient(*passes[0], rows).mul_(factor)
+            for x, dy in passes[1:]:
                 gradient.add_(self._weight_gradient(x, dy, rows), alpha=factor)
             self.first[rows].mul_(average.decay).add_(gradient, alpha=average.scale)
             if self.second is not None:
                 self.second[rows].mul_(average.decay2).addcmul_(gradient, gradient, value=1 - average.decay2)
-        self.steps += bool(record)
+        self.steps += bool(passes)
         if self.second is not None and self.steps:
             # A window of n steps holds 1 - decay2^n of what v holds after all t steps: bring it to the same size.
             self._correction = (1 - average.decay2**total_steps) / (1 - average.decay2**self.steps)
@@ -86,7 +101,7 @@ class Scout:
     def forget(self) -> None:
         """Empty the record without folding it: the optimizer skipped this step, or it is done."""
         self._raw_norm = None
-        self.layer.record = []
+        self._record.clear()
 
     def stop(self) -> None:
         """Leave the layer as it was before scouting."""
@@ -156,6 +171,20 @@ class Scout:
             return 1.0
         factor = float(gradient.norm() / self._raw_norm)
         return 1.0 if abs(factor - 1) < 1e-4 else factor
+
+
+def refuse_zeroed(scouts: Iterable[Scout]) -> None:
+    """See that the gradients are still there; a single layer's may have been zeroed on purpose, to freeze it.
+
+    Raises:
+        UsageError: those of all layers that had any are zero, as after `zero_grad(set_to_none=False)`.
+    """
+    felt = [scout for scout in scouts if scout.felt]
+    if felt and all(scout.zero_now for scout in felt):
+        raise UsageError(
+            "the gradients of all sparse layers are zero now, though backward left others, so nothing says where to "
+            "grow weights; call step() after optimizer.step() and before optimizer.zero_grad()"
+        )
 
 
 def normalised(first: Tensor, second: Tensor) -> Tensor:

@@ -275,6 +275,7 @@ class _Peeks(nn.Module):
         ({"density": 0}, "density 0 was given"),
         ({"budget": "erc"}, "budget 'erc' was given; allowed are"),
         ({"keep_dense": ["3"]}, "keep_dense names '3'"),
+        ({"keep_dense": "no"}, "keep_dense names 'no'"),
         ({"calibrate": True, "hardware": "t4"}, "say nothing about t4: leave out one of the two"),
         ({"calibrate": True}, "meta device cannot be run: leave out one of the two"),
         ({"rates": {"country": "Frankreich"}}, "country 'frankreich' is not known: did you mean france"),

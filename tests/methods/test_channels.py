@@ -49,7 +49,56 @@ class Followable(Residual):
         return self.last(self.pool(x).flatten(1))
 
 
+class Block(nn.Module):
+    """As torchvision has it: one ReLU, used twice."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(inputs, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5)
+        self.conv2, self.bn2 = nn.Conv2d(5, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        same = inputs == outputs
+        self.downsample = None if same else nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        identity = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        x += identity
+        return self.relu(x)
+
+
+def blocks() -> nn.Sequential:
+    stem = [nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU()]
+    return nn.Sequential(*stem, Block(6, 6), Block(6, 7), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(63, 4))
+
+
+ENDS = {
+    "pooled": lambda x: functional.adaptive_avg_pool2d(functional.avg_pool2d(x, 2), 3).flatten(1),
+    "largest": lambda x: functional.max_pool2d(torch.max_pool2d(x, 2), 1, 1).flatten(1),
+    "viewed": lambda x: (p := functional.max_pool2d(x, 2)).view(p.size(0), -1),
+    "reshaped": lambda x: (p := functional.leaky_relu(functional.max_pool2d(x, 2))).reshape((p.shape[0], -1)),
+    "by size()": lambda x: torch.reshape(p := functional.max_pool2d(x, 2), (p.size()[0], -1)),
+    "mean": lambda x: x.mean((2, 3)),
+    "mean, kept": lambda x: torch.mean(x, [-1, -2], keepdim=True).flatten(1),
+}
+
+
+class Ended(nn.Module):
+    """One convolution, and one of the ends that are written as functions."""
+
+    def __init__(self, end: str) -> None:
+        super().__init__()
+        self.first, self.norm, self.end = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), ENDS[end]
+        self.last = nn.Linear(6 if "mean" in end else 54, 4)
+
+    def forward(self, x):
+        return self.last(self.end(self.norm(self.first(x)).relu()))
+
+
 MODELS = {
+    "blocks": (blocks, (1, 6, 6), [5, 6, 5, 7]),
+    **{end: (lambda end=end: Ended(end), (1, 6, 6), [6]) for end in ENDS},
     "mlp": (mlp, (12,), [20, 16]),
     "cnn": (cnn, (1, 6, 6), [6, 8]),
     "residual": (Followable, (1, 6, 6), [6, 5]),
@@ -89,6 +138,20 @@ def test_what_cannot_be_followed_is_left_alone() -> None:
 
     assert spaces(Twice()) == []
     assert spaces(Data()) == []
+
+    class Ends(nn.Module):
+        def __init__(self, end) -> None:
+            super().__init__()
+            self.a, self.b, self.end = nn.Conv2d(1, 8, 1), nn.Linear(8, 4), end
+
+        def forward(self, x):
+            return self.b(self.end(self.a(x)))
+
+    assert [space.size for space in spaces(Ends(lambda x: x.mean((2, 3))))] == [8]
+    assert spaces(Ends(lambda x: x.mean((1, 3)))) == []
+    assert spaces(Ends(lambda x: x.mean((2, 3)) * x.shape[1])) == []
+    assert spaces(Ends(lambda x: x.view(x.shape[1], -1))) == []
+    assert spaces(Ends(lambda x: functional.max_pool2d(x, 2, return_indices=True)[0].flatten(1))) == []
     tied = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
     tied[2].weight = tied[0].weight
     assert spaces(tied) == []
@@ -118,7 +181,7 @@ def sparse_with_dead_channels(name: str) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "residual"])
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "sliced"])
 def test_removing_dead_channels_changes_neither_results_nor_learning(name: str) -> None:
     shape = MODELS[name][1]
     whole = sparse_with_dead_channels(name)
@@ -244,6 +307,17 @@ def test_small_dense_has_as_many_weights_as_fit(model: str, density: float) -> N
     run.train(1, 5)
 
 
+@pytest.mark.parametrize("name", ["blocks", *ENDS])
+def test_small_dense_cuts_through_what_is_written_as_torchvision_does(name: str) -> None:
+    make, shape, _ = MODELS[name]
+    model = make().double()
+    logical = weights(model)
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9)
+    tithe.SmallDense(model, optimizer, density=0.4)
+    assert 0.2 * logical < weights(model) <= 0.4 * logical
+    stepped(model, shape, 3, optimizer)
+
+
 def test_small_dense_starts_with_the_variance_of_its_fan_in() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, 10))
@@ -262,3 +336,85 @@ def test_a_model_without_channels_to_remove_is_refused(kind: str) -> None:
     model = mlp()
     with pytest.raises(tithe.UsageError, match="with one channel in each layer"):
         getattr(tithe, kind)(model, torch.optim.SGD(model.parameters(), 0.1), **options | {"density": 0.001})
+
+
+def normed(*first: nn.Module, width: int = 30, positions: int = 30) -> nn.Sequential:
+    """Its norm is over features of [N, 10], or over the positions of [N, positions, 10]."""
+    return nn.Sequential(
+        *first, nn.Linear(10, width), nn.BatchNorm1d(positions), nn.ReLU(), nn.Linear(width, 4)
+    ).double()
+
+
+@pytest.mark.parametrize("first", [(), (nn.Flatten(),)])
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_norm_over_features_is_cut(first: tuple[nn.Module, ...], saved: bool) -> None:
+    model = normed(*first)
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9)
+    tithe.SmallDense(model, optimizer, density=0.5)
+    model = copy.deepcopy(model) if saved else model
+    stepped(model, (10,), 3)
+    assert model[-1].in_features < 30
+
+
+def test_a_norm_over_positions_is_not_taken_for_one_over_features() -> None:
+    """Where both numbers are the same nothing tells them apart but the first input."""
+    for positions in (15, 31, 60):
+        assert spaces(normed(positions=positions)) == []
+    model = normed()
+    tithe.SmallDense(model, torch.optim.SGD(model.parameters(), 0.05), density=0.5)
+    for _ in range(2):
+        with pytest.raises(tithe.UsageError, match=r"\(16, 30, 15\).*prunes weights"):
+            stepped(model, (30, 10), 1)
+
+
+def test_a_flat_norm_has_a_feature_for_each_pixel_of_a_channel() -> None:
+    layers = (
+        nn.Conv2d(1, 6, 3),
+        nn.Flatten(),
+        nn.BatchNorm1d(96),
+        nn.Linear(96, 30),
+        nn.BatchNorm1d(30),
+        nn.Linear(30, 4),
+    )
+    model = nn.Sequential(*layers).double()
+    assert [space.size for space in spaces(model)] == [6, 30]
+    tithe.SmallDense(model, torch.optim.SGD(model.parameters(), 0.05), density=0.5)
+    stepped(model, (1, 6, 6), 2)
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_a_cut_norm_compiles() -> None:
+    model = normed()
+    tithe.SmallDense(model, torch.optim.SGD(model.parameters(), 0.05), density=0.5)
+    torch.compiler.reset()
+    stepped(torch.compile(model, backend="aot_eager", fullgraph=True), (10,), 3)
+
+
+def test_state_that_cannot_shrink_is_refused_before_anything_changes() -> None:
+    """Adafactor keeps one number a row and one a column of a matrix; of a sparse layer's values, one a weight."""
+    torch.manual_seed(0)
+    model, small = mlp(), mlp()
+    keep_channels(spaces(small)[0], torch.arange(5), None)
+    half = mlp()  # nobody reads a unit of its first space, which could shrink; a unit of the second is always zero
+    mask = torch.ones(16, 20, dtype=torch.bool)
+    mask[3], mask[:, 2] = False, False
+    half[0] = tithe.SparseLinear.from_dense(half[0], density=0.5)
+    half[2] = tithe.SparseLinear.from_dense(nn.Linear(20, 16, bias=False), mask=mask)
+
+    def trained(model: nn.Module) -> torch.optim.Optimizer:
+        optimizer = torch.optim.Adafactor(model.parameters(), 0.01)
+        model(torch.randn(8, 12)).sum().backward()
+        optimizer.step()
+        return optimizer
+
+    optimizer, other = trained(model), trained(half)
+    changes = [
+        (model, tithe.GroupLasso(model, optimizer, total_steps=2, density=0.3, every=1, strength=0.01).step),
+        (model, lambda: tithe.fit_channels(model, small.state_dict(), optimizer)),
+        (half, lambda: tithe.remove_dead_channels(half, other)),
+    ]
+    for changed, change in changes:
+        shapes = [value.shape for value in changed.state_dict().values()]
+        with pytest.raises(tithe.UsageError, match=r"Adafactor keeps 'row_var' \(.*\) for layer '.'.*use SGD, Adam"):
+            change()
+        assert [value.shape for value in changed.state_dict().values()] == shapes

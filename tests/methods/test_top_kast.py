@@ -188,3 +188,23 @@ def test_a_model_without_all_weights_is_refused() -> None:
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with pytest.raises(tithe.UsageError, match=r"layer '0' has only 0.\d+ of its weights.*density=1.0"):
         tithe.TopKAST(model, optimizer, total_steps=10, density=0.1)
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_densify_while_it_explores_gives_all_the_weights_it_holds(copied: bool) -> None:
+    """An ordinary layer knows nothing of what is shown; the user's own hooks go along."""
+    run = trial("top-kast")
+    x, seen = run.batch(0)[0], []
+    shown = run.model(x)
+    weights = {name: layer.dense_weight() for name, layer in run.method.layers.items()}
+    run.model[0].register_forward_hook(lambda *_: seen.append("forward"))
+    dense = tithe.densify(copy.deepcopy(run.model) if copied else run.model)
+    y = dense(x)
+    assert seen == ["forward"]
+    for name, weight in weights.items():
+        assert torch.equal(dense.get_submodule(name).weight, weight)
+    assert not torch.allclose(y, shown), "with hidden weights too"
+    if copied:
+        assert torch.equal(run.model(x), shown), "the original explores on"
+        run.train(1, STEPS)
+        assert run.method.settled

@@ -218,7 +218,7 @@ def test_scouting_sees_float32_gradients(kind: str, rewire_under_autocast: bool)
     with autocast():
         y = sparse(x)
     y.backward(dy.to(y.dtype))
-    assert [[t.dtype for t in pair] for pair in sparse.record] == [[torch.bfloat16, torch.bfloat16]]
+    assert [[t.dtype for t in pair] for pair in sparse.record.passes] == [[torch.bfloat16, torch.bfloat16]]
     gradient = sparse.values.grad.clone()
     optimizer.step()
     with torch.autocast("cpu", torch.bfloat16, enabled=rewire_under_autocast):

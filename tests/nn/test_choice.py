@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import tithe
 from tithe.nn import choice
+from tithe.nn.record import Record
 
 
 @pytest.fixture(autouse=True)
@@ -120,11 +121,12 @@ def test_measuring_leaves_nothing_behind() -> None:
         calls = []
         layer.values.register_hook(lambda g, calls=calls: calls.append(g))
         state = torch.get_rng_state()
-        layer.record = []
+        layer.record = Record()
         layer(x)
         assert choice._measured
         assert not calls
-        assert not layer.record
+        assert not layer.record.passes
+        assert not layer.record.pending
         assert x.grad is None
         assert layer.values.grad is None
         assert torch.equal(torch.get_rng_state(), state)

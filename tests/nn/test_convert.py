@@ -147,6 +147,12 @@ class TestKeepDense:
         model = nn.Sequential(nn.Linear(9, 9), Head(nn.Linear(9, 9)))
         assert list(sparse_layers(sparsify(model, 0.5, keep_dense=[Head]))) == ["0"]
 
+    def test_one_name_or_type_by_itself(self) -> None:
+        model = nn.Sequential(*[nn.Linear(9, 9) for _ in range(11)])
+        names = list(sparse_layers(sparsify(model, 0.5, keep_dense="10")))
+        assert names == [str(i) for i in range(10)], "not 1 and 0"
+        assert list(sparse_layers(sparsify(network(), 0.2, keep_dense=nn.Conv2d))) == ["4.0", "4.2"]
+
     def test_what_is_kept_counts_for_nothing_in_the_budget(self) -> None:
         layers = sparse_layers(sparsify(network(), 0.2, keep_dense=["4.0"]))
         assert sum(layer.nnz for layer in layers.values()) == round(0.2 * (8 * 27 + 300))

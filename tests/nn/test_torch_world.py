@@ -13,6 +13,8 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from torch.utils.checkpoint import checkpoint
 
 from tithe import Topology, densify, sparse_layers, sparsify
+from tithe.methods.scouting import GRADIENT
+from tithe.scout import Scout
 
 
 def network(density: float = 0.3) -> nn.Sequential:
@@ -232,11 +234,11 @@ def test_compile_while_scouting() -> None:
     compiled = torch.compile(model, backend="aot_eager")
     x, y = batch()
     for layer in sparse_layers(model).values():
-        layer.record = []
+        Scout(layer, GRADIENT)
     loss_of(compiled, x, y).backward()
     for name, layer in sparse_layers(model).items():
-        assert len(layer.record) == 1, name
-        dense = layer.weight_gradient(*layer.record[0], slice(0, layer.matrix_shape[0]))
+        assert len(layer.record.passes) == 1, name
+        dense = layer.weight_gradient(*layer.record.passes[0], slice(0, layer.matrix_shape[0]))
         torch.testing.assert_close(dense[layer.topology.to_mask()], layer.values.grad)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from tithe.cost.rehearsal import Loss, MakeOptimizer, Sparse
 from tithe.errors import UsageError
 from tithe.methods.sparse_momentum import window
 from tithe.nn import sparse_layers, sparsify
+from tithe.nn.convert import Kept, kept_entries
 
 OPTIMIZERS: dict[str, MakeOptimizer] = {
     "sgd": lambda parameters: optim.SGD(parameters, 0.1, momentum=0.9, nesterov=True),
@@ -41,7 +42,7 @@ def plan(
     epochs: int = 1,
     density: float = 0.05,
     budget: str | Mapping[str, float] = "erk",
-    keep_dense: Iterable[str | type[nn.Module]] = (),
+    keep_dense: Kept = (),
     optimizer: str | MakeOptimizer = "sgd",
     loss: Loss | None = None,
     rewire_every: int | None = None,
@@ -94,7 +95,7 @@ def plan(
     every = epoch.steps if rewire_every is None else rewire_every
     window = scout_window(make, every) if scout_steps is None else scout_steps
     days = calendar(epoch, epochs, every, window)
-    sparse = Sparse(density, budget, tuple(keep_dense))
+    sparse = Sparse(density, budget, kept_entries(keep_dense))
     moves = Moves(every, days.total) if redistribute else None
     work = Work(model, make, sparse, loss or cross_entropy, _batches(x), days, bf16, moves=moves)
     times = None

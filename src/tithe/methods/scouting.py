@@ -13,7 +13,7 @@ from tithe.methods.driver import Periodic
 from tithe.methods.view import LayerView
 from tithe.nn.layer import SparseLayer
 from tithe.rewire import LayerPlan
-from tithe.scout import Average, Scout, normalised
+from tithe.scout import Average, Scout, normalised, refuse_zeroed
 
 GRADIENT = Average(key=None, decay=0.0, scale=1.0)  # of the last step, however the optimizer averages
 
@@ -65,6 +65,7 @@ class Scouting(Periodic):
         self._before_next()
 
     def _after_optimizer(self, finite: bool) -> None:
+        refuse_zeroed(self._scouts.values())
         for name, scout in self._scouts.items():
             scout.fold(self._average(name), self.steps) if finite else scout.forget()
 

@@ -14,6 +14,7 @@ from tithe import budget as budgets
 from tithe.errors import UsageError
 from tithe.nn.choice import checked
 from tithe.nn.conv import SparseConv2d
+from tithe.nn.explore import stop_exploring
 from tithe.nn.fuse import fuse
 from tithe.nn.layer import SparseLayer
 from tithe.nn.layout import keep_layout, leave_layout
@@ -22,6 +23,7 @@ from tithe.topology import Topology, packed_length
 
 M = TypeVar("M", bound=nn.Module)
 Convertible = nn.Linear | nn.Conv2d
+Kept = str | type[nn.Module] | Iterable[str | type[nn.Module]]  # what stays dense: names of modules, types of modules
 
 CONVERT: dict[type, type[SparseLinear] | type[SparseConv2d]] = {
     nn.Linear: SparseLinear,
@@ -49,7 +51,7 @@ def sparsify(
     model: M,
     density: float = 0.05,
     budget: str | Mapping[str, float] = "erk",
-    keep_dense: Iterable[str | type[nn.Module]] = (),
+    keep_dense: Kept = (),
     generator: torch.Generator | None = None,
     init: str = "fan_in",
     kernel: str = "auto",
@@ -64,7 +66,7 @@ def sparsify(
         density: fraction of all replaced layers' weights together that will exist, above 0 and at most 1.
         budget: "erk" (Erdos-Renyi-Kernel, RigL section 3), "uniform", or {layer name: density}, where layers that
             are not named get `density`.
-        keep_dense: names of modules (with all that is inside) or module types to leave alone.
+        keep_dense: names of modules (with all that is inside) or module types to leave alone; one, or several.
         generator: draws the topology; torch's global one if None.
         init: "fan_in" scales each kept weight by sqrt(dense fan-in / the neuron's own fan-in), so that every neuron
             starts with the variance its dense twin was given; "keep" copies the weights as they are (trained models).
@@ -82,7 +84,7 @@ def sparsify(
     if init not in ("fan_in", "keep"):
         raise UsageError(f"init {init!r} was given; allowed are 'fan_in' and 'keep'")
     checked(kernel)
-    free = _not_kept(model, list(keep_dense))
+    free = _not_kept(model, kept_entries(keep_dense))
     chosen = _convertible(model, free)
     if not chosen:
         warnings.warn("sparsify changed nothing: the model has no nn.Linear or nn.Conv2d to replace", stacklevel=2)
@@ -98,7 +100,7 @@ def hollow(
     model: M,
     density: float = 0.05,
     budget: str | Mapping[str, float] = "erk",
-    keep_dense: Iterable[str | type[nn.Module]] = (),
+    keep_dense: Kept = (),
 ) -> M:
     """What `sparsify` makes, as far as shapes go, in place: topologies have their sizes, but nothing is drawn.
 
@@ -108,7 +110,7 @@ def hollow(
     Raises:
         UsageError: as `sparsify`; and a model in which nothing is or becomes sparse.
     """
-    free = _not_kept(model, list(keep_dense))
+    free = _not_kept(model, kept_entries(keep_dense))
     if sparse_layers(model):
         return model
     chosen = _convertible(model, free)
@@ -129,6 +131,8 @@ def densify(model: M) -> M:
     if isinstance(model, SparseLayer):
         raise UsageError("a bare sparse layer was given; call its to_dense(), or densify the model that holds it")
     leave_layout(model.modules())
+    for layer in sparse_layers(model).values():
+        stop_exploring(layer)
     return _swap(model, lambda module: module.to_dense() if isinstance(module, SparseLayer) else None)
 
 
@@ -176,7 +180,16 @@ def _sparse_twin(module: Convertible, topology: Topology, init: str) -> SparseLa
     return twin
 
 
-def _not_kept(model: nn.Module, keep: list[str | type[nn.Module]]) -> dict[str, nn.Module]:
+def kept_entries(keep_dense: Kept) -> tuple[str | type[nn.Module], ...]:
+    """The names and types; a single one stands for itself, not for its letters.
+
+    >>> kept_entries("10"), kept_entries(["1", "0"])
+    (('10',), ('1', '0'))
+    """
+    return (keep_dense,) if isinstance(keep_dense, str | type) else tuple(keep_dense)
+
+
+def _not_kept(model: nn.Module, keep: tuple[str | type[nn.Module], ...]) -> dict[str, nn.Module]:
     modules = dict(model.named_modules())
     names = [entry for entry in keep if isinstance(entry, str)]
     types = tuple(entry for entry in keep if not isinstance(entry, str))

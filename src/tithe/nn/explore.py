@@ -17,7 +17,7 @@ class Exploring:
 
     With a shown and h hidden weights a step of a linear layer costs 2 a, 2 a and 2 (a + h) FLOP an example, where it
     would cost 6 (a + h) without. The layer's `values` stay one parameter. Copies of the layer explore too; `to_dense`
-    and `densify` know nothing of it.
+    gives all weights, and `densify` ends it.
 
     Args:
         layer: its topology must not change meanwhile.
@@ -54,6 +54,14 @@ class Exploring:
         if y is None or not (torch.is_grad_enabled() and layer.values.requires_grad):
             return None
         return _Hidden.apply(y, args[0], layer.values.index_select(0, self.hidden), layer, self._rest)  # type: ignore[no-any-return]
+
+
+def stop_exploring(layer: SparseLayer) -> None:
+    """Leave a layer, which may be a copy, as it was before it explored; nothing happens where it does not."""
+    for hook in list(layer._forward_pre_hooks.values()):
+        owner = getattr(hook, "__self__", None)
+        if isinstance(owner, Exploring):
+            owner.stop()
 
 
 class _Hidden(torch.autograd.Function):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tithe.budget import counts
 from tithe.errors import UsageError
 from tithe.nn.choice import kernel_for
+from tithe.nn.record import Record
 from tithe.topology import Topology
 
 INDEX_KEYS = ("indptr", "indices")  # how a state_dict holds a topology: CSR; the transpose is made anew
@@ -24,6 +25,8 @@ class SparseLayer(nn.Module):
     where more than 15 % of the weights exist and "sparse" below; `kernel_used` says which ran last.
 
     `values` is an ordinary parameter, so optimizers, clipping, averaging and all-reduce cost what the nonzeros cost.
+    They go by place in the vector: an average over steps or models is one over a single topology, so none spans a
+    rewiring.
     Only `tithe.rewire` and `load_state_dict` change which weights exist.
     """
 
@@ -49,8 +52,7 @@ class SparseLayer(nn.Module):
         self.values = nn.Parameter(torch.empty(topology.nnz, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(weight_shape[0], device=device, dtype=dtype)) if bias else None
         self.register_buffer("packed", topology.packed.to(self.values.device), persistent=False)
-        # While a method scouts: (input, output gradient) of each pass, folded and emptied after the optimizer's step.
-        self.record: list[tuple[Tensor, Tensor]] | None = None
+        self.record: Record | None = None  # while a method scouts
         self.kernel = "auto"  # or "sparse", "dense"
         self.kernel_used: str | None = None  # in the last forward pass
         self._positions: tuple[Tensor, Tensor] | None = None  # of the dense kernel: a topology's weights in the matrix
@@ -187,9 +189,8 @@ class SparseLayer(nn.Module):
 
     @torch.compiler.disable
     def _observe(self, x: Tensor, y: Tensor) -> None:
-        record, seen = self.record, x.detach()
-        if record is not None:
-            y.register_hook(lambda dy: record.append((seen, dy.detach())))
+        if self.record is not None:
+            self.record.watch(x, y)
 
     # Copies and pickles do not take a scouting record along: nobody would ever empty it.
 

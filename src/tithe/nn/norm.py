@@ -1,4 +1,4 @@
-"""BatchNorm2d and ReLU that keep the batch innermost in memory, in one pass where one follows the other."""
+"""BatchNorm2d and ReLU that keep the batch innermost, in one pass where one follows the other; and a BatchNorm1d."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from tithe import ops
+from tithe.errors import UsageError
 from tithe.ops import dispatch, norm_kernels
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -110,3 +111,18 @@ def _is_marked(x: Any) -> bool:
         return False
     version = getattr(x, "_tithe_rectified", None)
     return version is not None and version == x._version
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """One of which features were removed: it computes as before, but no longer takes a sequence.
+
+    Over [N, L, F] it would be a norm over positions, and only an input tells whether it is where L = F.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002  # torch's name
+        if input.dim() != 2:
+            raise UsageError(
+                f"an input of shape {tuple(input.shape)} was given to a BatchNorm1d of which features were removed, as "
+                "if its input were [N, F]; over the positions of a sequence it cannot follow, so make the model anew "
+                "and take a method that prunes weights"
+            )
