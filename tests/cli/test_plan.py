@@ -107,7 +107,6 @@ def test_without_redistribution_the_sparse_flop_are_exact(tithe: Tithe, tmp_path
     assert report["sparse"]["plan"]["flop"]["ratio"] == 1
 
 
-@pytest.mark.filterwarnings("ignore:every=10000 was given")  # that is how there is none
 def test_without_rewiring_the_sparse_flop_are_exact(tithe: Tithe, tmp_path):
     arguments = [*SMALL[:-1], "10000", "--compare", "none", "--out", tmp_path / "run", "--json"]
     assert tithe("train", *arguments).report["sparse"]["plan"]["flop"]["ratio"] == 1

@@ -65,7 +65,6 @@ def test_compare_none_trains_only_sparse_and_dense_can_follow(tithe: Tithe, tmp_
     assert both["dense"]["epochs"] == 3
 
 
-@pytest.mark.filterwarnings("ignore:every=60 was given")  # an epoch is shorter
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(tithe: Tithe, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         assert tithe("train", *SMALL, "--epochs", 1, "--out", tmp_path / name, "--seed", seed).status == 0

@@ -104,7 +104,6 @@ def test_contenders_see_their_columns_and_nothing_else():
     np.testing.assert_array_equal(network.predict(x), network.predict(other))
 
 
-@pytest.mark.filterwarnings("ignore:every=100 was given")
 def test_the_sparse_network_takes_a_tithe_of_the_compute():
     dice = np.random.default_rng(0)
     x, y = dice.standard_normal((100, 400)), dice.standard_normal(100)

@@ -133,7 +133,6 @@ def test_a_picture_is_small(tmp_path: Path) -> None:
     assert 10_000 < draw(found(), judged(found()), tmp_path / "p.png").stat().st_size < 150_000
 
 
-@pytest.mark.filterwarnings("ignore:every=100 was given")  # RigL's, in one epoch
 def test_the_study_bills_what_each_tactic_trains(tmp_path: Path) -> None:
     small: dict[str, Any] = {"data": ("digits",), "model": ("mlp:24-16",), "density": (0.2,), "epochs": 1, "seeds": 2}
     methods = ("one-shot", "gradual-magnitude", "group-lasso", "rigl")
