@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tithe import human
+from tithe.compare.stats import differ
 from tithe.cost.figure import show, show_in_brief
 
 NOUNS = {"usd": "money", "kwh": "energy", "kg_co2": "CO2", "seconds": "time", "flop": "FLOP"}
@@ -86,17 +87,40 @@ def _total(content: Mapping[str, Any], name: str) -> str:
 
 
 def _reigns(content: Mapping[str, Any]) -> list[str]:
-    """Who is the cheapest for how many inferences; who follows within noise is not told from who was before."""
-    leaders: list[tuple[str, float]] = []
-    for reign in content["cheapest"][content["cost"]]:
-        if not leaders or _sure(content, reign["name"], leaders[-1][0]):
-            leaders.append((reign["name"], reign["from"]))
+    """Who is the cheapest for how many inferences."""
+    leaders, before = _leaders(content)
     start = f"Error aside, {NOUNS[content['cost']]} is least"
     if len(leaders) == 1:
-        return [f"{start} with {_with_equals(content, leaders[0][0])}, whatever the number of inferences."]
+        few = f"; for few, {human.listed(before)} is within noise of it" if before else ""
+        return [f"{start} with {_with_equals(content, leaders[0][0])}, whatever the number of inferences{few}."]
     parts = [f"with {_with_equals(content, leaders[0][0])} for few inferences"]
     parts += [f"from {count(after)} on with {_with_equals(content, name)}" for name, after in leaders[1:]]
     return [f"{start} {human.listed(parts)}."]
+
+
+def _leaders(content: Mapping[str, Any]) -> tuple[list[tuple[str, float]], list[str]]:
+    """The cheapest and from how many inferences on; and who would be for few, were training not the same within noise.
+
+    Who follows another is told from it by the cost of a use; and if training costs the same within noise, the other
+    was never surely cheaper.
+    """
+    leaders: list[tuple[str, float]] = []
+    never = []
+    for reign in content["cheapest"][content["cost"]]:
+        name, start = reign["name"], reign["from"]
+        if leaders and not _apart(content, name, leaders[-1][0], "inference"):
+            continue
+        while leaders and not _apart(content, name, leaders[-1][0], "training"):
+            other, start = leaders.pop()
+            never.append(other)
+        leaders.append((name, start))
+    return leaders, never
+
+
+def _apart(content: Mapping[str, Any], first: str, second: str, part: str) -> bool:
+    """Whether the seeds tell apart what training, or a use, costs."""
+    costs = ([run[part][content["cost"]] for run in content["tactics"][name]["runs"]] for name in (first, second))
+    return differ(*costs)
 
 
 def _with_equals(content: Mapping[str, Any], name: str) -> str:
