@@ -69,6 +69,20 @@ def check(layers: Mapping[str, SparseLayer], optimizer: Optimizer) -> None:
         check_state(name, layer.values, optimizer, "a rewiring")
 
 
+def group_of(optimizer: Optimizer, parameter: Tensor) -> dict[str, Any]:
+    """The optimizer's group that holds this parameter.
+
+    Raises:
+        UsageError: none does.
+    """
+    for group in optimizer.param_groups:
+        if any(held is parameter for held in group["params"]):
+            return group
+    raise UsageError(
+        f"the optimizer does not hold a weight of shape {tuple(parameter.shape)}; make it from model.parameters()"
+    )
+
+
 def check_state(name: str, parameter: Tensor, optimizer: Optimizer, change: str) -> None:
     """See that the optimizer's state of a parameter of layer `name` can go along with a change of its size.
 

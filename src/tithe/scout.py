@@ -17,6 +17,7 @@ from torch import Tensor, optim
 from tithe.errors import UsageError
 from tithe.nn.layer import SparseLayer
 from tithe.nn.record import Record
+from tithe.rewire import group_of
 from tithe.scores import row_tiles
 
 OWN_DECAY = 0.9  # for optimizers that keep no average of the gradient
@@ -37,7 +38,7 @@ class Average:
 
 def average_of(optimizer: optim.Optimizer, values: Tensor) -> Average:
     """The average that the optimizer keeps of this parameter's gradient, with its present hyper-parameters."""
-    group = next(g for g in optimizer.param_groups if any(p is values for p in g["params"]))
+    group = group_of(optimizer, values)
     sign = -1.0 if group.get("maximize") else 1.0
     if isinstance(optimizer, optim.SGD) and group["momentum"] > 0:
         return Average("momentum_buffer", group["momentum"], sign * (1 - group["dampening"]))

@@ -20,7 +20,6 @@ import torch
 from tithe.compare import inference, pool
 from tithe.errors import Diverged
 from tithe.methods import find
-from tithe.methods.registry import SEARCH
 from tithe.train.data import Dataset
 from tithe.train.defaults import complete
 from tithe.train.files import make_folder, write_json
@@ -85,7 +84,7 @@ def do(spec: Spec, watch: Callable[[str, Tick], None]) -> None:
 
     threads = torch.get_num_threads()  # a run that was begun with others sets them; the next shall not have them
     try:
-        train = search if find(spec.recipe["method"]).family == SEARCH else run
+        train = search if find(spec.recipe["method"]).searches else run
         train(job, lambda tick: watch(spec.name, tick), trained=measure_use)
     except Diverged as error:
         make_folder(spec.folder)

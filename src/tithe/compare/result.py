@@ -182,10 +182,7 @@ def _overtakes(tactics: Mapping[str, Any], cost: str) -> dict[str, dict[str, Any
 
 def _sure(n: float, challenger: Mapping[str, Any], other: Mapping[str, Any], cost: str) -> bool:
     """Whether the seeds tell apart what the answer rests on: the cost of training, of use, or both."""
-    training, use = (
-        differ(*([run[part][cost] for run in tactic["runs"]] for tactic in (challenger, other)))
-        for part in ("training", "inference")
-    )
+    training, use = (words.apart(challenger, other, part, cost) for part in ("training", "inference"))
     same_use = challenger["inference"][cost]["value"] == other["inference"][cost]["value"]
     if n == 0 or (math.isinf(n) and same_use):
         return training

@@ -11,7 +11,6 @@ import torch
 from tithe import human
 from tithe.errors import UsageError
 from tithe.methods import find
-from tithe.methods.registry import SEARCH
 from tithe.train.data import Dataset
 from tithe.train.defaults import complete
 from tithe.train.network import dense_network, sparse_network
@@ -83,7 +82,7 @@ def possible(
             recipe = tactic.recipe(data, given, shape)
             with torch.random.fork_rng(devices=[]):
                 sparse_network(recipe, dataset)
-            if find(tactic.method).family == SEARCH:
+            if find(tactic.method).searches:
                 search.check(recipe, dataset)
         except UsageError as error:
             left_out[tactic.name] = str(error)

@@ -118,9 +118,12 @@ def _leaders(content: Mapping[str, Any]) -> tuple[list[tuple[str, float]], list[
 
 
 def _apart(content: Mapping[str, Any], first: str, second: str, part: str) -> bool:
-    """Whether the seeds tell apart what training, or a use, costs."""
-    costs = ([run[part][content["cost"]] for run in content["tactics"][name]["runs"]] for name in (first, second))
-    return differ(*costs)
+    return apart(content["tactics"][first], content["tactics"][second], part, content["cost"])
+
+
+def apart(first: Mapping[str, Any], second: Mapping[str, Any], part: str, cost: str) -> bool:
+    """Whether the seeds tell apart what two tactics' training, or use, costs."""
+    return differ(*([run[part][cost] for run in tactic["runs"]] for tactic in (first, second)))
 
 
 def _with_equals(content: Mapping[str, Any], name: str) -> str:

@@ -129,20 +129,6 @@ def unremembered(buffers: Mapping[str, Tensor]) -> Iterator[None]:
             buffer.copy_(before[name])
 
 
-def group_of(optimizer: Optimizer, parameter: Tensor) -> dict[str, Any]:
-    """The optimizer's group that holds this parameter.
-
-    Raises:
-        UsageError: none does.
-    """
-    for group in optimizer.param_groups:
-        if any(held is parameter for held in group["params"]):
-            return group
-    raise UsageError(
-        f"the optimizer does not hold a weight of shape {tuple(parameter.shape)}; make it from model.parameters()"
-    )
-
-
 def check_learning(name: str, weights: Tensor) -> None:
     """Raise UsageError where a layer is frozen: a method that changes which weights there are would destroy it."""
     if not weights.requires_grad:

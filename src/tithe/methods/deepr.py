@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tithe.methods.base import check_not_negative, check_steps, dice, group_of
+from tithe.methods.base import check_not_negative, check_steps, dice
 from tithe.methods.driver import Driver
 from tithe.methods.growth import grown_at_random
 from tithe.nn.layer import SparseLayer
-from tithe.rewire import LayerPlan
+from tithe.rewire import LayerPlan, group_of
 
 
 class DeepR(Driver):

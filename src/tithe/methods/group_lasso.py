@@ -29,6 +29,7 @@ from tithe.methods.penalty import Penalised, check_penalty, step_length
 from tithe.methods.small_dense import removable, too_few, weights_with, weighty
 from tithe.nn.channels import Space, weight_shape
 from tithe.resize import keep_channels
+from tithe.rewire import group_of
 
 
 class GroupLasso(Penalised):
@@ -125,7 +126,7 @@ class GroupLasso(Penalised):
         for space in self.spaces.values():
             size = norms(space)
             for reader in space.readers.values():
-                less = self.strength * step_length(self.optimizer, reader.weight)
+                less = self.strength * step_length(self.optimizer, group_of(self.optimizer, reader.weight))
                 by_channel(reader, space).mul_((1 - less / size.clamp(min=1e-30)).clamp_(min=0)[None, :, None])
 
     def _zero(self) -> dict[str, Tensor]:

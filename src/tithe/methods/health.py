@@ -41,7 +41,7 @@ class Watch:
 
     def anew(self) -> None:
         """The topology has changed. Who rewires more often than that is watched on, so that it is told at all."""
-        if self._watched in (0, WATCH_STEPS):
+        if self._watched == WATCH_STEPS:
             self._restart()
 
     def _restart(self) -> None:

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from tithe.methods.one_shot import OneShot
 from tithe.methods.penalty import Penalised, check_penalty, step_length
+from tithe.rewire import group_of
 
 
 class L1(Penalised, OneShot):
@@ -69,6 +70,6 @@ class L1(Penalised, OneShot):
         if self.steps > self.prune_step or self.strength is None:
             return
         for layer in self.layers.values():
-            shrink = self.strength * step_length(self.optimizer, layer.values)
+            shrink = self.strength * step_length(self.optimizer, group_of(self.optimizer, layer.values))
             values = layer.values
             values.copy_(values.sign() * (values.abs() - shrink).clamp_(min=0))

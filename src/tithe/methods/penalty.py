@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from tithe.errors import UsageError
-from tithe.methods.base import Method, check_loss, check_not_negative, group_of, unremembered
+from tithe.methods.base import Method, check_loss, check_not_negative, unremembered
 
 
 class Penalised(Method):
@@ -61,12 +61,11 @@ def strength_for(loss: Callable[[], Tensor], penalty: float, share: float) -> fl
     return share / (1 - share) * value / penalty if penalty > 0 else 0.0
 
 
-def step_length(optimizer: Optimizer, parameter: Tensor) -> float:
-    """How far a constant gradient of 1 moves this parameter in a step, in the long run.
+def step_length(optimizer: Optimizer, group: Mapping[str, Any]) -> float:
+    """How far a constant gradient of 1 moves a parameter of this group in a step, in the long run.
 
     The learning rate; with SGD's momentum m and dampening d, times (1 - d) / (1 - m).
     """
-    group = group_of(optimizer, parameter)
     rate = float(group["lr"])
     return rate * (1 - group["dampening"]) / (1 - group["momentum"]) if isinstance(optimizer, SGD) else rate
 

@@ -36,6 +36,11 @@ class Entry:
     budget: str = "erk"  # how layers share the weights, unless told otherwise
     every: int | None = None  # steps between rewirings, unless told otherwise; None: an epoch or some
 
+    @property
+    def searches(self) -> bool:
+        """Whether it trains many networks and keeps the best."""
+        return self.family == SEARCH
+
     def load(self) -> type[Method]:
         """The class."""
         module, name = self.home.split(":")

@@ -29,13 +29,13 @@ from torch.optim import Optimizer
 from tithe import rewire
 from tithe.budget import counts
 from tithe.errors import UsageError
-from tithe.methods.base import Rewiring, check_fraction, check_steps, group_of
+from tithe.methods.base import Rewiring, check_fraction, check_steps
 from tithe.methods.descent import Descent, pruned
 from tithe.methods.driver import Driver
 from tithe.methods.penalty import step_length
 from tithe.nn.explore import Exploring
 from tithe.nn.layer import SparseLayer
-from tithe.rewire import LayerPlan
+from tithe.rewire import LayerPlan, group_of
 from tithe.scores import smallest
 
 
@@ -124,8 +124,8 @@ class TopKAST(Driver):
         for name, exploring in self._exploring.items():
             layer = self.layers[name]
             more = math.prod(layer.weight_shape) / self.shown[name] - 1
-            decay = group_of(self.optimizer, layer.values).get("weight_decay", 0.0)
-            less = step_length(self.optimizer, layer.values) * decay * more
+            group = group_of(self.optimizer, layer.values)
+            less = step_length(self.optimizer, group) * group.get("weight_decay", 0.0) * more
             layer.values[exploring.hidden] *= max(1 - less, 0.0)
 
     def _plans(self, rate: float) -> dict[str, LayerPlan]:

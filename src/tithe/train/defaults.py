@@ -5,7 +5,6 @@ from typing import Any
 
 from tithe.errors import UsageError
 from tithe.methods import find
-from tithe.methods.registry import SEARCH
 from tithe.train.recipe import Recipe
 
 _MNIST = Recipe(model="lenet-300-100", batch_size=100, lr=0.1, lr_drops=(25 / 60, 50 / 60))
@@ -53,7 +52,7 @@ def of_one_network(recipe: Recipe) -> Recipe:
     Raises:
         UsageError: its method trains many networks, so no one training is what it does or takes.
     """
-    if find(recipe.method).family == SEARCH:
+    if find(recipe.method).searches:
         raise UsageError(
             f"method {recipe.method} trains many networks, not one: see tithe compare --methods {recipe.method}, or "
             "tithe tune --method dense --tune width,depth."

@@ -16,7 +16,6 @@ from typing import Any
 from tithe.cost.figure import Figure
 from tithe.errors import UsageError
 from tithe.methods import find
-from tithe.methods.registry import SEARCH
 from tithe.train.data import Dataset, Progress
 from tithe.train.files import write_json
 from tithe.train.loop import Tick, Training
@@ -89,7 +88,7 @@ def asked_for(job: Job) -> bool:
     """Whether the job is a search, or goes on with one."""
     if job.recipe.get("method") is None:
         return job.resume and (job.out / BEGUN).exists()
-    return find(job.recipe["method"]).family == SEARCH
+    return find(job.recipe["method"]).searches
 
 
 def _searched(
