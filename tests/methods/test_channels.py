@@ -16,94 +16,10 @@ from tithe.nn.channels import spaces
 from tithe.resize import keep_channels
 from tithe.train import models
 
+from .channel_models import ENDS, MODELS, Followable, stepped, weights
 from .table import DENSITY, STEPS, cnn, mlp, trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:step .*the penalty has left one channel")  # of these few
-
-
-class Residual(nn.Module):
-    """Two convolutions whose outputs are added: their channels go together."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.norm = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6)
-        self.inner, self.second = nn.Conv2d(6, 5, 3, padding=1), nn.Conv2d(5, 6, 1)
-        self.last = nn.Linear(6 * 9, 4)
-
-    def forward(self, x):
-        x = self.norm(self.first(x)).relu()
-        x = x + self.second(functional.relu(self.inner(x)))
-        return self.last(functional.relu(functional.avg_pool2d(x, 2) if False else x[:, :, ::2, ::2]).flatten(1))
-
-
-class Followable(Residual):
-    """The same, in words that are known."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool = nn.AvgPool2d(2)
-
-    def forward(self, x):
-        x = self.norm(self.first(x)).relu()
-        x = x + self.second(functional.relu(self.inner(x)))
-        return self.last(self.pool(x).flatten(1))
-
-
-class Block(nn.Module):
-    """As torchvision has it: one ReLU, used twice."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(inputs, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5)
-        self.conv2, self.bn2 = nn.Conv2d(5, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU(inplace=True)
-        same = inputs == outputs
-        self.downsample = None if same else nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs))
-
-    def forward(self, x):
-        identity = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.bn2(self.conv2(x))
-        x += identity
-        return self.relu(x)
-
-
-def blocks() -> nn.Sequential:
-    stem = [nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU()]
-    return nn.Sequential(*stem, Block(6, 6), Block(6, 7), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(63, 4))
-
-
-ENDS = {
-    "pooled": lambda x: functional.adaptive_avg_pool2d(functional.avg_pool2d(x, 2), 3).flatten(1),
-    "largest": lambda x: functional.max_pool2d(torch.max_pool2d(x, 2), 1, 1).flatten(1),
-    "viewed": lambda x: (p := functional.max_pool2d(x, 2)).view(p.size(0), -1),
-    "reshaped": lambda x: (p := functional.leaky_relu(functional.max_pool2d(x, 2))).reshape((p.shape[0], -1)),
-    "by size()": lambda x: torch.reshape(p := functional.max_pool2d(x, 2), (p.size()[0], -1)),
-    "mean": lambda x: x.mean((2, 3)),
-    "mean, kept": lambda x: torch.mean(x, [-1, -2], keepdim=True).flatten(1),
-}
-
-
-class Ended(nn.Module):
-    """One convolution, and one of the ends that are written as functions."""
-
-    def __init__(self, end: str) -> None:
-        super().__init__()
-        self.first, self.norm, self.end = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), ENDS[end]
-        self.last = nn.Linear(6 if "mean" in end else 54, 4)
-
-    def forward(self, x):
-        return self.last(self.end(self.norm(self.first(x)).relu()))
-
-
-MODELS = {
-    "blocks": (blocks, (1, 6, 6), [5, 6, 5, 7]),
-    **{end: (lambda end=end: Ended(end), (1, 6, 6), [6]) for end in ENDS},
-    "mlp": (mlp, (12,), [20, 16]),
-    "cnn": (cnn, (1, 6, 6), [6, 8]),
-    "residual": (Followable, (1, 6, 6), [6, 5]),
-    "sliced": (Residual, (1, 6, 6), [5]),  # slicing is not known, so what it touches is left alone
-}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -155,17 +71,6 @@ def test_what_cannot_be_followed_is_left_alone() -> None:
     tied = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
     tied[2].weight = tied[0].weight
     assert spaces(tied) == []
-
-
-def stepped(model: nn.Module, shape: tuple[int, ...], steps: int, optimizer=None, first: int = 0):
-    optimizer = optimizer or torch.optim.SGD(model.parameters(), 0.05, 0.9)
-    for step in range(first, first + steps):
-        torch.manual_seed(step)
-        optimizer.zero_grad()
-        x = torch.randn(16, *shape, dtype=torch.float64)
-        functional.cross_entropy(model(x), torch.randint(4, (16,))).backward()
-        optimizer.step()
-    return optimizer
 
 
 def sparse_with_dead_channels(name: str) -> nn.Module:
@@ -245,10 +150,6 @@ def test_a_channel_that_nobody_reads_any_more_may_be_removed_from_dense_layers()
     torch.testing.assert_close(model(x), before)
     assert (model.first.out_channels, model.second.out_channels, model.norm.num_features) == (4, 4, 4)
     assert (model.inner.in_channels, model.last.in_features) == (4, 36)
-
-
-def weights(model: nn.Module) -> int:
-    return sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d))
 
 
 @pytest.mark.parametrize(("model", "strength"), [("mlp", 0.0), ("mlp", 0.03), ("cnn", 0.0), ("cnn", 0.06)])
