@@ -30,6 +30,15 @@ def test_a_search_is_one_of_the_tactics(tithe: Tithe, tmp_path):
     assert {row["tactic"] for row in outcome.report["tables"]["tactics-digits"]["rows"]} == {"dense", "search 30 %"}
 
 
+def test_a_search_of_widths_is_gone_on_with(tithe: Tithe, tmp_path):
+    words = ["--data", "digits", "--model", "vgg-like", "--density", 0.001, "--seeds", 2, "--epochs", 1, "--threads", 1]
+    words += ["--methods", "search", "--out", tmp_path / "s"]
+    assert tithe("study", "sparse-momentum", *words).status == 0
+    again = tithe("study", "sparse-momentum", *words)
+    assert again.status == 0, again
+    assert "2 runs, 2 of them done already" in again.stderr
+
+
 def test_each_training_is_told_its_recipe(tithe: Tithe, tmp_path):
     words = [*FEW, "--methods", "static", "--density", 0.3, "--out", tmp_path / "s"]
     more = ["--lr", 0.07, "--batch-size", 99, "--augment", "crop-flip"]

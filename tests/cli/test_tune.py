@@ -242,12 +242,48 @@ def test_search_as_a_tactic_pays_for_all_its_trials(tithe: Tithe, tmp_path):
     assert again.stderr.strip() == "2 runs, 2 of them done already"
 
 
-def test_search_needs_widths_to_choose(tithe: Tithe, tmp_path):
-    refused = tithe("compare", "--model", "resnet18", "--methods", "search", "--out", tmp_path / "cmp")
-    assert refused.refused("resnet18 does not say its widths and depth")
-    refused = tithe("train", "--model", "resnet18", "--method", "search", "--out", tmp_path / "run")
-    assert refused.refused("resnet18 does not say its widths")
+@pytest.mark.parametrize(
+    ("model", "density", "says"),
+    [
+        ("tests_linear:make", 0.5, "has no channels to remove"),
+        ("vgg-like", 1e-6, "with one channel in each layer"),
+        ("mlp:20-20", 1e-3, "give more density"),
+    ],
+)
+def test_search_needs_channels_and_weights_for_them(tithe: Tithe, tmp_path, monkeypatch, model, density, says):
+    (tmp_path / "tests_linear.py").write_text(LINEAR)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["--model", model, "--density", density, "--epochs", 1]
+    assert tithe("train", *words, "--method", "search", "--out", tmp_path / "run").refused(says)
+    assert tithe("compare", *words, "--methods", "search", "--out", tmp_path / "cmp").refused(says)
     assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "cmp").exists()
+
+
+LINEAR = """
+from torch import nn
+
+
+def make(input_shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+"""
+
+
+def test_a_search_over_the_channels_of_a_network_of_fixed_depth(tithe: Tithe, tmp_path):
+    words = ["--model", "vgg-like", "--density", 0.001, "--epochs", 1, "--threads", 1]
+    shown = tithe("train", *words, "--method", "search", "--out", tmp_path / "run")
+    assert shown.status == 0, shown
+    report = json.loads((tmp_path / "run" / "report.json").read_bytes())
+    found = report["sparse"]["search"]
+    assert (found["model"], found["density"]) == ("vgg-like", 0.001)
+    assert "Found: vgg-like with 0.001 of its weights" in shown.stdout
+    trials = json.loads((tmp_path / "run" / "search" / "result.json").read_bytes())["trials"]
+    tapers = {trial["params"]["taper"] for trial in trials}
+    assert len(tapers) == len(trials) == 10, "each has widths of its own"
+    assert len({trial["flop"] for trial in trials}) > 5, "which make other networks"
+    again = ["--method", "small-dense", "--taper", found["taper"], "--compare", "none"]
+    alone = tithe("train", *words, *again, "--out", tmp_path / "alone", "--json")
+    assert alone.report["sparse"]["accuracy"] == report["sparse"]["accuracy"], "the same network, without a search"
 
 
 def test_a_search_alone(tithe: Tithe, tmp_path):

@@ -219,6 +219,26 @@ def test_small_dense_cuts_through_what_is_written_as_torchvision_does(name: str)
     stepped(model, shape, 3, optimizer)
 
 
+def hidden(model: nn.Module) -> list[int]:
+    """Channels of each layer but the last."""
+    return [module.weight.shape[0] for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)][:-1]
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_small_dense_tapers(model: str) -> None:
+    """A taper of 4 leaves the last space four times the first one's share, no space more than it has."""
+    for taper in (1 / 4, 4.0, 1000.0):
+        run = trial("small-dense", model, density=0.3, taper=taper)
+        full, kept = (hidden(each) for each in ((mlp if model == "mlp" else cnn)(), run.model))
+        assert weights(run.model) <= 0.3 * weights((mlp if model == "mlp" else cnn)())
+        assert all(1 <= now <= before for now, before in zip(kept, full, strict=True))
+        first, last = kept[0] / full[0], kept[-1] / full[-1]
+        assert (last > first) == (taper > 1)
+    for taper in (0.0, -1.0, float("nan"), 1e4):
+        with pytest.raises(tithe.UsageError, match=r"taper=.* allowed is 0.001 to 1000"):
+            trial("small-dense", model, density=0.3, taper=taper)
+
+
 def test_small_dense_starts_with_the_variance_of_its_fan_in() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, 10))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tithe.errors import UsageError
-from tithe.tune.shapes import Mlp, Wrn, family, weights_of
+from tithe.tune.shapes import Mlp, Wrn, family, named, weights_of, within
 
 IMAGE, CLASSES = (1, 8, 8), 10
 
@@ -41,10 +41,20 @@ def test_a_perceptron_within_weights_is_the_widest_that_has_no_more(depth, taper
 
 
 def test_a_wide_resnet_within_weights_is_shrunk_to_them():
-    found = Wrn(2, 1).within(100_000, 1, None, (3, 8, 8), CLASSES)
+    found = Wrn(2, 1).within(100_000, 1, 2.0, (3, 8, 8), CLASSES)
     assert found["method"] == "small-dense"
     assert found["density"] * weights_of(found["model"], (3, 8, 8), CLASSES) == pytest.approx(100_000)
     assert found["density"] <= 1
+    assert found["taper"] == 2.0
+
+
+def test_any_other_model_keeps_its_depth_and_a_share_of_its_weights():
+    assert named("lenet-5") is None
+    found = within("lenet-5", 0.1, {"taper": 0.5}, (1, 28, 28), CLASSES)
+    assert found == {"model": "lenet-5", "method": "small-dense", "density": 0.1, "taper": 0.5}
+    assert within("mlp:64-64", 0.1, {}, IMAGE, CLASSES) == Mlp((64, 64)).within(
+        0.1 * weights_of("mlp:64-64", IMAGE, CLASSES), 2, 1.0, IMAGE, CLASSES
+    )
 
 
 def test_too_few_weights_for_a_network_are_refused():

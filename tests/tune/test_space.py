@@ -4,7 +4,7 @@ import pytest
 
 from tithe.errors import UsageError
 from tithe.train.defaults import complete
-from tithe.tune.space import PARAMS, fields, space
+from tithe.tune.space import PARAMS, fields, searched, space
 
 RECIPE = complete("digits", {"model": "mlp:64-32", "method": "rigl"})
 
@@ -42,6 +42,15 @@ def test_what_is_tuned_unless_something_is_named():
 def test_refusals(names, ranges, method, says):
     with pytest.raises(UsageError, match=says):
         space(names, ranges, complete("digits", {"model": "mlp:64-32", "method": method}))
+
+
+@pytest.mark.parametrize(
+    ("model", "names"), [("mlp:64", "depth taper"), ("wrn-16-2", "depth taper"), ("vgg-d", "taper")]
+)
+def test_what_a_search_chooses(model, names):
+    params = searched(complete("digits", {"model": model}))
+    assert " ".join(param.name for param in params) == names
+    assert all(param.low <= param.start <= param.high for param in params)
 
 
 def test_a_model_without_widths_in_its_name_has_none_to_tune():

@@ -58,6 +58,7 @@ HEADINGS = {
         "scout_steps",
         "rate",
         "redistribute",
+        "taper",
         "seed",
         "threads",
     ),
@@ -120,6 +121,11 @@ HEADINGS = {
     default=None,
     help="Whether rewiring moves weights between layers. In convolutional networks they move to early layers, where a "
     "weight takes more FLOP.  [default: the method's]",
+)
+@click.option(
+    "--taper",
+    type=float,
+    help="Of small-dense: share of its channels that the last hidden layer keeps, over the first one's.  [default: 1]",
 )
 @click.option("--seed", type=int, help="Decides the weights, the topology and the order of examples.  [default: 0]")
 @click.option("--threads", type=int, help="CPU threads.  [default: torch's choice]")
@@ -194,7 +200,17 @@ def _show(report: dict[str, Any], out: Path) -> None:
         if more is not None:
             console.print(more)
     if found := report["sparse"].get("search"):
-        click.echo(f"\nFound: {found['model']}. What its {found['trials']} trials took is in time, FLOP and bill.")
+        click.echo(f"\nFound: {_found(found)}. What its {found['trials']} trials took is in time, FLOP and bill.")
     pictures = ", ".join(path.name for path in sorted(out.glob("*.png")))
     drawn = f", and pictures: {pictures}" if pictures else ""
     click.echo(f"\nIn {out}/: report.json with every figure{drawn}")
+
+
+def _found(found: dict[str, Any]) -> str:
+    """The network that a search has found, for people."""
+    if "taper" not in found:
+        return found["model"]
+    return (
+        f"{found['model']} with {found['density']:.3g} of its weights, dense, its last hidden layer with "
+        f"{found['taper']:.3g} times the first one's share of channels (small-dense with --taper)"
+    )

@@ -80,10 +80,11 @@ class Watch:
         named = ", ".join(map(repr, list(starving)[:_NAMED]))
         more = f" and {len(starving) - _NAMED} more" if len(starving) > _NAMED else ""
         most = max(self._felt, key=lambda name: self._felt[name])
+        who = f"layers {named}{more} starve" if len(starving) > 1 else f"layer {named} starves"
         warnings.warn(
-            f"step {step}: layer {named}{more} starves: its gradient, root mean square of the weights that exist, is "
-            f"{min(starving.values()):.0e} of that of {most!r}, so it hardly learns; skip connections or norms between "
-            "the layers avoid it",
+            f"step {step}: {who}: down to {min(starving.values()):.0e} of the gradient of {most!r}, root mean squares "
+            "over the weights that exist, so hardly anything is learned there; skip connections or norms between the "
+            "layers avoid it",
             stacklevel=5,
         )
 

@@ -5,6 +5,7 @@ The baseline "Small-Dense" of Evci et al. 2020, arXiv 1911.11134, section 4.1. D
 1. Each layer keeps the same share of its channels, found by bisection, so that the weights are as many as fit within
    the density; the paper's widths are found by trial (0.34 for ResNet-50 at 10 %, in their notebook).
 2. Channels are taken from the full network as it was drawn; weights are scaled by sqrt(fan-in before / after).
+3. The shares may fall or rise from the first hidden layer to the last (`taper`).
 
 The method `search`, for which depth and widths are Optuna's choice (Akiba et al. 2019, arXiv 1907.10902), trains
 networks of this kind; the search itself is `tithe.tune.search`.
@@ -33,9 +34,12 @@ class SmallDense(Method):
         model: ordinary; `torch.fx` must be able to follow its forward.
         optimizer: holds its parameters; make it from them before, they stay the same objects.
         density: fraction of the weights of linear and convolution layers that the small network may have.
+        taper: share of its channels that the last hidden layer keeps, over the first one's; logarithms in between. No
+            layer keeps more than it has.
 
     Raises:
-        UsageError: a density out of range or too small for a channel in each layer, or no channels to remove.
+        UsageError: a density or taper out of range, too little density for a channel in each layer, or no channels to
+            remove.
 
     >>> import torch, tithe
     >>> model = torch.nn.Sequential(torch.nn.Linear(64, 300), torch.nn.ReLU(), torch.nn.Linear(300, 10))
@@ -49,13 +53,15 @@ class SmallDense(Method):
     )
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, *, density: float) -> None:
+    def __init__(self, model: nn.Module, optimizer: Optimizer, *, density: float, taper: float = 1.0) -> None:
         check_fraction(density=density)
+        if not 0.001 <= taper <= 1000:
+            raise UsageError(f"taper={taper!r} was given; allowed is 0.001 to 1000, and 1 keeps all shares equal")
         super().__init__(model, optimizer)
         found = removable(model)
         before = {module: math.prod(weight_shape(module)[1:]) for module in weighty(model)}
         total = sum(map(math.prod, map(weight_shape, before)))
-        sizes = _sizes(found, list(before), density * total)
+        sizes = _sizes(found, list(before), density * total, taper)
         for space, size in sizes.items():
             keep_channels(space, torch.arange(size), optimizer)
         with torch.no_grad():
@@ -110,15 +116,17 @@ def too_few(wanted: float, least: int) -> UsageError:
     )
 
 
-def _sizes(found: list[Space], modules: list[Any], wanted: float) -> dict[Space, int]:
-    """The largest common share of channels with which the weights are at most `wanted`."""
+def _sizes(found: list[Space], modules: list[Any], wanted: float, taper: float) -> dict[Space, int]:
+    """The largest shares of channels, tapering so, with which the weights are at most `wanted`."""
+    shares = [taper ** (place / max(1, len(found) - 1)) for place in range(len(found))]
 
-    def at(share: float) -> dict[Space, int]:
-        return {space: max(1, math.floor(share * space.size)) for space in found}
+    def at(first: float) -> dict[Space, int]:
+        pairs = zip(found, shares, strict=True)
+        return {space: min(space.size, max(1, math.floor(first * share * space.size))) for space, share in pairs}
 
     if weights_with(at(0.0), modules) > wanted:
         raise too_few(wanted, weights_with(at(0.0), modules))
-    low, high = 0.0, 1.0
+    low, high = 0.0, 1 / min(shares)  # there everything is kept
     if weights_with(at(high), modules) <= wanted:
         return at(high)
     for _ in range(60):

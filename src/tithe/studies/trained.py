@@ -191,7 +191,7 @@ def _check(report: Mapping[str, Any], spec: Spec, dataset: Dataset) -> None:
     if report["data"]["sha256"] != dataset.sha256:
         raise UsageError(f"{spec.folder} holds a run on other data than {dataset.name}; choose another --out.")
     # A search's report has the recipe of the network that was found; what was asked for is in the folder's name.
-    found = ("model", "method", "density") if find(spec.recipe["method"]).searches else ()
+    found = ("model", "method", "density", "taper") if find(spec.recipe["method"]).searches else ()
     recipe = plain(complete(spec.data, spec.recipe).for_input(tuple(dataset.x_train.shape[1:])))
     for name, value in recipe.items():
         had = report["recipe"].get(name, value)

@@ -123,7 +123,7 @@ def _train(model: nn.Module, case: Case, dataset: Dataset) -> bool:
                 if step <= WATCH_STEPS:
                     for watch in watches:
                         watch.step(step)
-    return any("starves" in str(warning.message) for warning in caught)
+    return any("starve" in str(warning.message) for warning in caught)
 
 
 def _batches(case: Case, dataset: Dataset, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

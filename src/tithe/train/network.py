@@ -72,7 +72,7 @@ def _method(entry: Entry, recipe: Recipe, n_train: int, model: nn.Module, optimi
         "seed": recipe.seed,
     }
     given = {"every": recipe.rewire_every, "rate": recipe.rate, "scout_steps": recipe.scout_steps}
-    given |= {"redistribute": recipe.redistribute}
+    given |= {"redistribute": recipe.redistribute, "taper": recipe.taper}
     given = {name: value for name, value in given.items() if value is not None}
     return entry.make(model, optimizer, offered, given)
 

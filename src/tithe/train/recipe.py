@@ -38,6 +38,7 @@ class Recipe:
     scout_steps: int | None = None  # steps; None: the method's own window
     redistribute: bool | None = None  # whether rewiring moves weights between layers; None: as the method has it
     rate: float | None = None  # fraction of a layer's weights dropped at the first rewiring; None: the method's own
+    taper: float | None = None  # share of channels the last layer keeps over the first one's; None: the method's own
     augment: Literal["none", "crop-flip"] = "none"
     remove_dead: bool = False  # channels that no weight reads, as soon as the topology stays
     bf16: bool = False  # activations in bfloat16, under torch.autocast

@@ -30,7 +30,7 @@ DEFAULT_DATA = "digits"
 NOT_IDENTITY = ("threads", "compare")
 """What may differ between a run and its continuation: it does not change what a network learns from a batch. (Other
 threads may change the last bits of the dense half.)"""
-LATER = {"bf16": False, "remove_dead": False, "validation": 0.0, "supar": None}
+LATER = {"bf16": False, "remove_dead": False, "validation": 0.0, "supar": None, "taper": None}
 """Fields that recipes did not always have, and what they were then: left out of the identity while they are that, so
 that older checkpoints go on."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -145,10 +146,7 @@ class Tuning:
         """The fields of the recipe that these values change."""
         if self.plan.within is None:
             return fields(params, self.recipe)
-        found = shapes.family(self.recipe.model or "")
-        weights = self.plan.within * shapes.weights_of(self.recipe.model or "", self.shape, self.dataset.classes)
-        depth, taper = int(params["depth"]), params.get("taper")
-        return found.within(weights, depth, taper, self.shape, self.dataset.classes)  # type: ignore[arg-type]
+        return shapes.within(self.recipe.model or "", self.plan.within, params, self.shape, self.dataset.classes)
 
     def _wants_more(self, done: Mapping[int, Outcome]) -> bool:
         if self.plan.budget is not None:
@@ -209,6 +207,8 @@ def _plan(asked: Asked, before: Plan | None, watch_download: data.Progress | Non
     recipe = _recipe(spec, options, tuple(dataset.x_train.shape[1:]))
     validation = asked.validation or (resumed.validation if resumed else DEFAULT_VALIDATION)
     _check_network(recipe, data.held_out(dataset, validation))
+    if asked.within is not None:
+        check_search(recipe, asked.within, dataset)
     if resumed and not asked.names and not asked.ranges:
         params = resumed.space
     else:
@@ -229,6 +229,19 @@ def _check_network(recipe: Recipe, dataset: Dataset) -> None:
     """Say what is wrong with model, method and density before anything is written."""
     with torch.random.fork_rng(devices=[]):
         sparse_network(recipe, dataset)
+
+
+def check_search(recipe: Recipe, share: float, dataset: Dataset) -> None:
+    """Say why no network with so few of the model's weights can be searched for.
+
+    Raises:
+        UsageError: they are too few for the deepest of them, or the model has no channels to choose.
+    """
+    model, shape = recipe.model or "", tuple(dataset.x_train.shape[1:])
+    named = shapes.named(model)
+    deepest = {"depth": named.deepest} if named else {}
+    changed = shapes.within(model, share, deepest, shape, dataset.classes)
+    _check_network(dataclasses.replace(recipe, **changed), dataset)
 
 
 def _cost(text: str) -> Cost:

@@ -1,8 +1,9 @@
 """The tactic `search`: depth and widths of a dense network by Optuna, the whole search paid for in the bill.
 
-Every trial is a dense network with at most density x the model's weights; its depth, and for perceptrons how its widths
-taper, are Optuna's choice, its widths follow from the number of weights. The best on a part of the training set is then
-trained on all of it. Time, FLOP, energy and money of all trials are added to those of that training.
+Every trial is a dense network with at most density x the model's weights; how its widths taper, and the depth where the
+model's name says one, are Optuna's choice, its widths follow from the number of weights. The best on a part of the
+training set is then trained on all of it. Time, FLOP, energy and money of all trials are added to those of that
+training.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from tithe.train.outdir import recorded as run_there
 from tithe.train.recipe import Recipe
 from tithe.train.run import Job
 from tithe.train.watch import Watch
-from tithe.tune import shapes, study
+from tithe.tune import study
 from tithe.tune.plan import PLAN, recorded
-from tithe.tune.run import Asked, run
+from tithe.tune.run import Asked, check_search, run
 from tithe.tune.trial import BILLED
 
 TRIALS = 10
@@ -38,12 +39,10 @@ def check(recipe: Recipe, dataset: Dataset) -> None:
     """Say why a search is not possible with this model.
 
     Raises:
-        UsageError: no Optuna, a model without widths and depths, or a density too small for the deepest network.
+        UsageError: no Optuna, a model without channels to choose, or a density too small for the deepest network.
     """
     study.library()
-    found, shape = shapes.family(recipe.model or ""), tuple(dataset.x_train.shape[1:])
-    weights = recipe.density * shapes.weights_of(recipe.model or "", shape, dataset.classes)
-    found.within(weights, found.deepest, found.taper or 1.0, shape, dataset.classes)
+    check_search(recipe, recipe.density, dataset)
 
 
 def search(
@@ -141,10 +140,11 @@ def _last(out: Path, found: dict[str, Any]) -> dict[str, Any]:
 
 def _billed(report: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """The report with all trials added to what its half took."""
-    half, trials = report["sparse"], found["trials"]
+    half, trials, recipe = report["sparse"], found["trials"], report["recipe"]
+    shrunk = ("density", "taper") if recipe["method"] == "small-dense" else ()
     searching = {
         "trials": len(trials),
-        "model": report["recipe"]["model"],  # the one that was found
+        **{name: recipe[name] for name in ("model", *shrunk)},  # of the network that was found
         "training_flop": sum(trial["flop"] for trial in trials),
         "seconds": sum(trial["seconds"] for trial in trials),
     }

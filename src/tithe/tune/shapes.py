@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -77,7 +77,7 @@ class Wrn:
 
     blocks: int  # in each of the three groups: what depth means here
     width: int
-    taper = None  # the groups' widths are in fixed proportions
+    taper = 1.0  # of the shares of channels that are kept
 
     @property
     def depth(self) -> int:
@@ -93,31 +93,60 @@ class Wrn:
         """The name with its width times `width`, a whole number again."""
         return _wrn(depth, max(1, round(width * self.width)))
 
-    def within(self, weights: float, depth: int, taper: float | None, shape: Shape, classes: int) -> dict[str, Any]:
+    def within(self, weights: float, depth: int, taper: float, shape: Shape, classes: int) -> dict[str, Any]:
         """The fields of a recipe for a network of this depth whose channels are shrunk to so many weights."""
         width = self.width
         while (whole := weights_of(_wrn(depth, width), shape, classes)) < weights:
             width += 1
-        return {"model": _wrn(depth, width), "method": "small-dense", "density": weights / whole}
+        return _shrunk(_wrn(depth, width), weights / whole, taper)
 
 
 Family = Mlp | Wrn
 
 
-def family(model: str) -> Family:
-    """What a model's name says about its widths and depth.
-
-    Raises:
-        UsageError: it says nothing.
-    """
+def named(model: str) -> Family | None:
+    """What a model's name says about its widths and depth; None: nothing."""
     if found := re.fullmatch(r"mlp:([0-9]+(?:-[0-9]+)*)", _ALIASES.get(model, model)):
         return Mlp(tuple(int(width) for width in found[1].split("-")))
     if found := re.fullmatch(r"wrn-([0-9]+)-([0-9]+)", model):
         return Wrn((int(found[1]) - 4) // 6, int(found[2]))
+    return None
+
+
+def family(model: str) -> Family:
+    """The same.
+
+    Raises:
+        UsageError: it says nothing.
+    """
+    if found := named(model):
+        return found
     raise UsageError(
         f"the name of model {model} does not say its widths and depth, so there are none to choose: take "
         "mlp:W1-W2-..., lenet-300-100 or wrn-D-K."
     )
+
+
+def within(model: str, share: float, params: Mapping[str, float], shape: Shape, classes: int) -> dict[str, Any]:
+    """The fields of a recipe for a dense network with at most a share of the model's weights.
+
+    Where the model's name says neither widths nor depth, it is that model with fewer channels.
+
+    Args:
+        model: its name.
+        share: of its weights, (0, 1].
+        params: `depth` and `taper`, as far as they were chosen.
+        shape: of one example.
+        classes: how many.
+
+    Raises:
+        UsageError: so few weights are less than one channel in each layer.
+    """
+    found = named(model)
+    if found is None:
+        return _shrunk(model, share, params.get("taper", 1.0))
+    depth, taper = int(params.get("depth", found.depth)), params.get("taper", found.taper)
+    return found.within(share * weights_of(model, shape, classes), depth, taper, shape, classes)
 
 
 def weights_of(model: str, shape: Shape, classes: int) -> int:
@@ -128,6 +157,10 @@ def weights_of(model: str, shape: Shape, classes: int) -> int:
 
 def _mlp(widths: Sequence[int]) -> str:
     return f"mlp:{'-'.join(map(str, widths))}"
+
+
+def _shrunk(model: str, density: float, taper: float) -> dict[str, Any]:
+    return {"model": model, "method": "small-dense", "density": density, "taper": taper}
 
 
 def _wrn(blocks: int, width: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from tithe.errors import UsageError
 from tithe.methods import find
 from tithe.train.recipe import Recipe
-from tithe.tune.shapes import family
+from tithe.tune.shapes import family, named
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,11 @@ def space(names: Sequence[str], ranges: Mapping[str, tuple[float, float]], recip
 
 
 def searched(recipe: Recipe) -> tuple[Param, ...]:
-    """What the tactic `search` chooses: depth, and the last width over the first where a family has it free."""
-    found = family(recipe.model or "")
-    depth = _depth(recipe)
-    if found.taper is None:
-        return (depth,)
-    return depth, Param("taper", min(0.25, found.taper), max(4.0, found.taper), found.taper, log=True)
+    """What the tactic `search` chooses: how widths taper, and the depth where the model's name says one."""
+    found = named(recipe.model or "")
+    start = found.taper if found else 1.0
+    taper = Param("taper", min(0.25, start), max(4.0, start), start, log=True)
+    return (_depth(recipe), taper) if found else (taper,)
 
 
 def fields(params: Mapping[str, float], recipe: Recipe) -> dict[str, Any]:
