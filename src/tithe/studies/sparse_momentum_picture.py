@@ -85,11 +85,14 @@ def _dense(axes: Axes, runs: Sequence[Trained], published: Mapping[str, Mapping[
 
 
 def _scale(axes: Axes, sparse: Sequence[Trained], runs: Sequence[Trained]) -> None:
-    """Means are inside; an interval may leave the picture, so that one bad seed does not flatten the rest."""
+    """Means are inside; a long interval may leave the picture, so that one bad seed does not flatten the rest."""
     densities = sorted({run.density for run in sparse})
-    means = [sum(run.accuracy) / len(run.accuracy) for run in runs]
-    room = 0.12 * max(max(means) - min(means), 0.4)
-    axes.set_ylim(min(means) - room, min(100.0, max(means) + 2 * room))
+    figures = [mean(run.accuracy, "%") for run in runs]
+    lowest, highest = min(f.value for f in figures), max(f.value for f in figures)
+    spread = max(highest - lowest, 0.4)
+    least, most = min(f.least for f in figures), max(f.most for f in figures)
+    bottom, top = max(least, lowest - spread / 2), min(most, highest + spread / 2)
+    axes.set_ylim(bottom - spread / 8, min(100.0, top + spread / 8))
     if densities:
         axes.set_xscale("log")
         axes.set_xlim(densities[0] / 1.25, densities[-1] * 1.25)
