@@ -82,10 +82,10 @@ def kept_together(text: str) -> str:
     return text.replace(" %", f"{NO_BREAK}%")
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], last: str = "and") -> str:
     """a, b and c."""
     words = list(names)
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
 def density(fraction: float) -> str:

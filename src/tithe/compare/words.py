@@ -90,11 +90,15 @@ def _reigns(content: Mapping[str, Any]) -> list[str]:
     """Who is the cheapest for how many inferences."""
     leaders, before = _leaders(content)
     start = f"Error aside, {NOUNS[content['cost']]} is least"
+    first = leaders[0][0]
+    equals = _equals(content, first)
+    alike = [name for name in equals if not _apart(content, name, first, "training")]
     if len(leaders) == 1:
-        few = f"; for few, {human.listed(before)} is within noise of it" if before else ""
-        return [f"{start} with {_with_equals(content, leaders[0][0])}, whatever the number of inferences{few}."]
-    parts = [f"with {_with_equals(content, leaders[0][0])} for few inferences"]
-    parts += [f"from {count(after)} on with {_with_equals(content, name)}" for name, after in leaders[1:]]
+        others = {"few": before, "many": [name for name in equals if name not in alike]}
+        but = [f"; for {n}, not told apart from {human.listed(names, 'or')}" for n, names in others.items() if names]
+        return [f"{start} with {_either(first, alike)}, whatever the number of inferences{''.join(but)}."]
+    parts = [f"with {_either(first, alike)} for few inferences"]
+    parts += [f"from {count(after)} on with {_either(name, _equals(content, name))}" for name, after in leaders[1:]]
     return [f"{start} {human.listed(parts)}."]
 
 
@@ -126,9 +130,13 @@ def apart(first: Mapping[str, Any], second: Mapping[str, Any], part: str, cost: 
     return differ(*([run[part][cost] for run in tactic["runs"]] for tactic in (first, second)))
 
 
-def _with_equals(content: Mapping[str, Any], name: str) -> str:
-    equals = [n for n in content["tactics"] if n != name and not (_sure(content, n, name) or _sure(content, name, n))]
-    return f"{name} ({human.listed(equals)} within noise of it)" if equals else name
+def _equals(content: Mapping[str, Any], name: str) -> list[str]:
+    """Who neither overtakes it beyond noise nor is overtaken by it."""
+    return [n for n in content["tactics"] if n != name and not (_sure(content, n, name) or _sure(content, name, n))]
+
+
+def _either(name: str, alike: list[str]) -> str:
+    return f"{human.listed([name, *alike], 'or')} (not told apart)" if alike else name
 
 
 def _sure(content: Mapping[str, Any], challenger: str, other: str) -> bool:
